@@ -1,0 +1,1 @@
+"""`shimzoo ...`: a thin front of typer over the rooms."""
