@@ -1,0 +1,6 @@
+"""The modeling shim: TF1 code inside Keras 3 layers and `tf.Module`s."""
+
+from .tracked_variable import TrackedVariable
+from .tracking import regularization_losses, track_tf1_style_variables
+
+__all__ = ["TrackedVariable", "regularization_losses", "track_tf1_style_variables"]
