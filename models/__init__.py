@@ -1,0 +1,17 @@
+"""The zoo: reference models, each in three versions that are proven equal.
+
+Importing this package, listing models and looking one up import neither keras nor tensorflow.
+"""
+
+from .registry import STAGES, create, get_variant, list_models, model_class
+from .variant import Published, Variant
+
+__all__ = [
+    "STAGES",
+    "Published",
+    "Variant",
+    "create",
+    "get_variant",
+    "list_models",
+    "model_class",
+]

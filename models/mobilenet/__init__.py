@@ -1,0 +1,1 @@
+"""MobileNet: small convolutional nets for phones, in three versions each."""

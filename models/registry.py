@@ -1,0 +1,118 @@
+"""Models by name: list them, look one up, create it in one of its three versions.
+
+Listing and looking up read data only; `create` imports the one version it needs.
+"""
+
+import difflib
+import fnmatch
+import functools
+import importlib
+import typing
+
+from .variant import Variant
+
+if typing.TYPE_CHECKING:
+    import keras
+
+STAGES = ("shimmed", "partially_native", "native")
+FAMILIES = ("mobilenet",)
+
+
+@functools.cache
+def _variants() -> dict[str, Variant]:
+    found: dict[str, Variant] = {}
+    for family in FAMILIES:
+        for variant in importlib.import_module(f".{family}.variants", __package__).VARIANTS:
+            if variant.name in found:
+                raise RuntimeError(f"Two variants are named {variant.name}.")
+            found[variant.name] = variant
+    return found
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """The names of all models that match a pattern, sorted.
+
+    Args:
+        pattern: Shell-style wildcard, for instance `"mobilenet_v1_0.25*"`.
+
+    Returns:
+        Names that `get_variant` and `create` take; empty if none matches.
+    """
+    return sorted(fnmatch.filter(_variants(), pattern))
+
+
+def get_variant(name: str) -> Variant:
+    """The record of a model: input size, classes, scope, preprocessing, published figures.
+
+    Args:
+        name: A name as in `list_models`.
+
+    Returns:
+        The variant; families add fields of their own.
+
+    Raises:
+        ValueError: There is no such model; the message has the nearest names.
+    """
+    variants = _variants()
+    if name not in variants:
+        near = difflib.get_close_matches(str(name), variants, n=3, cutoff=0.5)
+        known = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else f"known are {', '.join(sorted(variants))}."
+        )
+        raise ValueError(f"There is no model {name!r}; {known}")
+    return variants[name]
+
+
+def model_class(name: str, stage: str) -> type:
+    """The `keras.Model` class of one version of a model; imports that version.
+
+    Args:
+        name: A name as in `list_models`.
+        stage: One of `STAGES`.
+
+    Returns:
+        The class, which takes the variant's name and the family's options.
+
+    Raises:
+        ValueError: Unknown model or stage.
+    """
+    variant = get_variant(name)
+    if stage not in STAGES:
+        near = difflib.get_close_matches(str(stage), STAGES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"stages are {', '.join(STAGES)}."
+        raise ValueError(f"There is no stage {stage!r}; {hint}")
+    module = importlib.import_module(f".{variant.family}.{stage}", __package__)
+    return getattr(module, variant.model_class)
+
+
+def create(
+    name: str, stage: str = "native", *, input_size: int | None = None, **options: typing.Any
+) -> "keras.Model":
+    """Makes a model with fresh weights.
+
+    Args:
+        name: A name as in `list_models`.
+        stage: `"shimmed"` (TF-Slim code under the shim), `"partially_native"` or `"native"`.
+        input_size: Height and width of the images, in pixels; the variant's if None. The weights
+            do not depend on it.
+        **options: The options of the family, the same in every stage, for instance
+            `num_classes` (None for features without a head), `output_stride`, `weight_decay` and
+            `dtype`.
+
+    Returns:
+        A built `keras.Model`: `model(images, training=False)` takes float images `[B, H, W, 3]`
+        and gives float32 logits `[B, num_classes]`; `model.end_points(images, training=False)`
+        gives a dict of activations under TF-Slim's names; `model.variant` is the record.
+
+    Raises:
+        ValueError: Unknown model or stage, or an option out of its range.
+    """
+    import keras
+
+    variant = get_variant(name)
+    model = model_class(name, stage)(name, **options)
+    size = variant.input_size if input_size is None else input_size
+    model(keras.Input((size, size, 3)))  # Builds it, whether it has a `build` or not.
+    return model

@@ -1,0 +1,61 @@
+"""The record of one published weight set: what a variant is, as data.
+
+Families extend `Variant` with the numbers their architecture depends on. Nothing here needs keras
+or tensorflow, so listing models stays quick.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Published:
+    """Figures as their authors published them; the counted ones may differ.
+
+    Args:
+        top1_percent: ImageNet validation accuracy of a single crop, in percent.
+        top5_percent: The same for the five best classes, in percent.
+        parameters_millions: Trainable parameters, in millions.
+        multiply_adds_millions: Multiply-adds of one image, in millions.
+        source: Where the figures are printed.
+    """
+
+    top1_percent: float
+    top5_percent: float
+    parameters_millions: float
+    multiply_adds_millions: float
+    source: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One published weight set of one architecture.
+
+    Args:
+        name: The name as TF-Slim's checkpoint has it, for instance `mobilenet_v1_0.25_128`.
+        family: Folder of `shimzoo.models` that holds the three versions.
+        model_class: Name of the model's class, the same in all three versions.
+        scope: TF1 scope of the variables, which is also the model's name.
+        input_size: Height and width of the images it was trained on, in pixels.
+        num_classes: Classes of the published head.
+        labels_offset: What is subtracted from an ImageNet label (1 to 1000, 0 is background) to
+            get the class: 0 for heads of 1001 classes, 1 for heads of 1000.
+        preprocessing: TF-Slim's name of the preprocessing: `"inception"` scales to [-1, 1],
+            `"vgg"` subtracts the mean colour.
+        paper: Address of the paper.
+        published: Published figures.
+        checkpoint: File name (prefix) of the published checkpoint.
+        archive: Address of the archive that holds the checkpoint.
+    """
+
+    name: str
+    family: str
+    model_class: str
+    scope: str
+    input_size: int
+    num_classes: int
+    labels_offset: int
+    preprocessing: str
+    paper: str
+    published: Published
+    checkpoint: str
+    archive: str
