@@ -1,0 +1,7 @@
+"""Checkpoints of TF1 and TF2: restore them into any version of a model, and save them."""
+
+from .names import tf1_name
+from .restoring import RestoreReport, restore
+from .saving import FORMATS, save
+
+__all__ = ["FORMATS", "RestoreReport", "restore", "save", "tf1_name"]

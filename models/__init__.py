@@ -3,7 +3,7 @@
 Importing this package, listing models and looking one up import neither keras nor tensorflow.
 """
 
-from .registry import STAGES, create, get_variant, list_models, model_class
+from .registry import STAGES, create, get_variant, in_stage, list_models, model_class, stage_of
 from .variant import Published, Variant
 
 __all__ = [
@@ -12,6 +12,8 @@ __all__ = [
     "Variant",
     "create",
     "get_variant",
+    "in_stage",
     "list_models",
     "model_class",
+    "stage_of",
 ]

@@ -116,3 +116,29 @@ def create(
     size = variant.input_size if input_size is None else input_size
     model(keras.Input((size, size, 3)))  # Builds it, whether it has a `build` or not.
     return model
+
+
+def stage_of(model: "keras.Model") -> str:
+    """Which of `STAGES` a model of this zoo is."""
+    return type(model).__module__.rpartition(".")[2]
+
+
+def in_stage(model: "keras.Model", stage: str) -> "keras.Model":
+    """The same model in another of its versions, with fresh weights.
+
+    Args:
+        model: A model that `create` made.
+        stage: One of `STAGES`.
+
+    Returns:
+        A built model with the options of `model`.
+
+    Raises:
+        ValueError: Unknown stage.
+    """
+    import keras
+
+    cls = model_class(model.variant.name, stage)
+    other = cls.from_config(model.get_config())
+    other(keras.Input(model.get_build_config()["input_shape"][1:]))
+    return other

@@ -1,0 +1,78 @@
+"""Which TF1 name a variable has, and which names in a checkpoint are not a model's."""
+
+import re
+from collections.abc import Collection, Iterable
+
+import keras
+
+# Keras' last part of a variable's path -> TF-Slim's.
+SUFFIXES = {"kernel": "weights", "bias": "biases", "depthwise_kernel": "depthwise_weights"}
+
+# What training leaves in a checkpoint beside the model: kind -> pattern. A `base` has to be a
+# variable of the model or the file, so that a model may still name a variable of its own so.
+_LEFT_OUT = {
+    "optimizer slots": re.compile(r"(?P<base>.+)/(Momentum|RMSProp|RMSProp_1|Adam|Adam_1)"),
+    "optimizer counters": re.compile(r"(.+/)?beta[12]_power"),
+    "moving averages": re.compile(r"(?P<base>.+)/ExponentialMovingAverage"),
+    "global step": re.compile(r"(.+/)?global_step"),
+}
+
+
+def tf1_name(variable: keras.Variable) -> str:
+    """The name of a variable in a TF1 checkpoint.
+
+    Args:
+        variable: Variable of a shimmed layer, whose path is its TF1 name, or of a native layer
+            that is named by its TF1 scope.
+
+    Returns:
+        The name without `:0`, for instance `MobilenetV1/Conv2d_0/weights` for a native
+        `MobilenetV1/Conv2d_0/kernel`.
+    """
+    if _is_tf1_variable(variable):
+        return variable.path
+    scope, slash, suffix = variable.path.rpartition("/")
+    return scope + slash + SUFFIXES.get(suffix, suffix)
+
+
+def _is_tf1_variable(variable: keras.Variable) -> bool:
+    if keras.config.backend() != "tensorflow":
+        return False
+    from ..shim import TrackedVariable
+
+    return isinstance(variable, TrackedVariable)
+
+
+def by_tf1_name(variables: Iterable[keras.Variable]) -> dict[str, keras.Variable]:
+    """Variables under their TF1 names, in their order.
+
+    Raises:
+        ValueError: Two of them have the same name.
+    """
+    named: dict[str, keras.Variable] = {}
+    for variable in variables:
+        name = tf1_name(variable)
+        if name in named:
+            raise ValueError(
+                f"Two variables have the TF1 name {name} (paths {named[name].path} and "
+                f"{variable.path}): give their layers different names."
+            )
+        named[name] = variable
+    return named
+
+
+def left_out_kind(name: str, variables: Collection[str]) -> str | None:
+    """What kind of tensor this is, if training left it there and no model needs it.
+
+    Args:
+        name: A name in a TF1 checkpoint.
+        variables: All names of the checkpoint and of the model.
+
+    Returns:
+        For instance `"optimizer slots"`, or None for what could be a model's variable.
+    """
+    for kind, pattern in _LEFT_OUT.items():
+        match = pattern.fullmatch(name)
+        if match and match.groupdict().get("base", name) in variables:
+            return kind
+    return None

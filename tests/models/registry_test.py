@@ -1,0 +1,113 @@
+"""Listing, looking up and creating models by name."""
+
+import inspect
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from shimzoo import models
+from shimzoo.models.mobilenet import variants
+from shimzoo.tests.data import goldens
+
+NAMES = [
+    f"mobilenet_v1_{multiplier}_{size}"
+    for multiplier in ("0.25", "0.5", "0.75", "1.0")
+    for size in (128, 160, 192, 224)
+]
+
+
+def test_all_published_mobilenets_v1_are_listed():
+    assert models.list_models("mobilenet_v1*") == NAMES
+    assert models.list_models("mobilenet_v1_0.5*") == NAMES[4:8]
+    assert models.list_models("no such model") == []
+
+
+def test_listing_needs_neither_keras_nor_tensorflow():
+    code = (
+        "import sys; from shimzoo import models; "
+        "models.get_variant(models.list_models('*')[0]); "
+        "print({'keras', 'tensorflow', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_variant_is_what_its_name_says(name):
+    variant = models.get_variant(name)
+    multiplier, size = name.removeprefix("mobilenet_v1_").split("_")
+    assert (variant.depth_multiplier, variant.input_size) == (float(multiplier), int(size))
+    assert variant.checkpoint == f"{name}.ckpt"
+    assert variant.archive.endswith(f"/{name}.tgz")
+    assert (variant.num_classes, variant.labels_offset) == (1001, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v1_1.0_224", "mobilenet_v1_0.75_192", "mobilenet_v1_0.5_160", NAMES[0]]
+)
+def test_published_parameters_are_those_of_the_net(name):
+    counted = goldens.table(name)["parameters_trainable"]
+    published = models.get_variant(name).published.parameters_millions
+    assert counted / 1e6 == pytest.approx(published, abs=0.01)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_published_multiply_adds_are_those_of_the_net(name):
+    variant = models.get_variant(name)
+    options = variants.Options.of(variant)
+    size, channels, multiply_adds = variant.input_size, variants.IMAGE_CHANNELS, 0
+    for conv in options.conv_defs():
+        size = -(-size // conv.stride)
+        if conv.separable:
+            multiply_adds += size**2 * channels * (conv.kernel_size**2 + conv.depth)
+        else:
+            multiply_adds += size**2 * channels * conv.depth * conv.kernel_size**2
+        channels = conv.depth
+    multiply_adds += channels * variant.num_classes
+    published = variant.published.multiply_adds_millions
+    if name == "mobilenet_v1_0.25_192":
+        assert (published, round(multiply_adds / 1e6)) == (34, 30)
+    else:
+        assert multiply_adds / 1e6 == pytest.approx(published, rel=0.015, abs=0.5)
+
+
+@pytest.mark.parametrize("stage", models.STAGES)
+def test_create(stage):
+    model = models.create(NAMES[0], stage, num_classes=7, input_size=64, weight_decay=0.0)
+    assert isinstance(model, keras.Model)
+    assert model.built
+    assert model.name == "MobilenetV1"
+    assert model.variant is models.get_variant(NAMES[0])
+    assert models.stage_of(model) == stage
+    assert model.weights[-1].shape == (7,)
+
+
+def test_the_versions_have_one_signature():
+    for method in ("__init__", "call", "end_points", "get_config"):
+        signatures = {
+            inspect.signature(getattr(models.model_class(NAMES[0], stage), method))
+            for stage in models.STAGES
+        }
+        assert len(signatures) == 1, method
+
+
+@pytest.mark.parametrize("stage", models.STAGES)
+def test_the_same_model_in_another_stage(stage):
+    model = models.create(NAMES[0], "native", num_classes=7, input_size=32, min_depth=16)
+    other = models.in_stage(model, stage)
+    assert models.stage_of(other) == stage
+    assert other.get_config() == model.get_config()
+    assert [weight.shape for weight in other.weights] == [weight.shape for weight in model.weights]
+
+
+def test_unknown_names_come_with_the_nearest():
+    with pytest.raises(ValueError, match=r"'mobilnet_v1_1.0_224'.*mean mobilenet_v1_1.0_224"):
+        models.create("mobilnet_v1_1.0_224")
+    with pytest.raises(ValueError, match=r"no model 'x'; known are mobilenet_v1_0.25_128, "):
+        models.get_variant("x")
+    with pytest.raises(ValueError, match=r"'nativ'; did you mean native\?"):
+        models.create(NAMES[0], "nativ")
+    with pytest.raises(ValueError, match="'x'; stages are shimmed, partially_native, native"):
+        models.create(NAMES[0], "x")
