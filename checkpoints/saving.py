@@ -71,7 +71,7 @@ def _scratch_directory(path: Path) -> Iterator[Path]:
 
 def _write_names(model: keras.Model, prefix: Path) -> None:
     values = {
-        name: keras.ops.convert_to_numpy(variable)
+        name: keras.ops.convert_to_numpy(variable.value)
         for name, variable in by_tf1_name(model.weights).items()
     }
     _write_bundle(prefix, values)
@@ -97,7 +97,7 @@ def _write_objects(model: keras.Model, prefix: Path) -> None:
         objects = {"model": model, NAMED_VARIABLES: variables}
     else:
         variables = {
-            name: tf.Variable(keras.ops.convert_to_numpy(variable))
+            name: tf.Variable(keras.ops.convert_to_numpy(variable.value))
             for name, variable in named.items()
         }
         objects = {NAMED_VARIABLES: variables}

@@ -158,18 +158,19 @@ class MobilenetV1(keras.Model):
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
-        self.body = []
+        body = []
         for i, conv in enumerate(options.conv_defs()):
             scope = f"Conv2d_{i}"
             if conv.separable:
-                self.body += [
+                body += [
                     DepthwiseConv(conv, options, dtype, name=f"{scope}_depthwise"),
                     Conv(conv.depth, 1, 1, options, dtype, name=f"{scope}_pointwise"),
                 ]
             else:
-                self.body.append(
+                body.append(
                     Conv(conv.depth, conv.kernel_size, conv.stride, options, dtype, name=scope)
                 )
+        self.body = tuple(body)  # `tf.train.Checkpoint` does not see layers in a list.
         if options.num_classes is not None:
             self.logits = Logits(options, dtype, name="Logits")
 

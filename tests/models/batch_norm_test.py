@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from shimzoo.models.batch_norm import BatchNorm
 from shimzoo.tests.models.tolerances import GRADIENT, HALF, SAME, assert_close
 

@@ -6,7 +6,6 @@ import sys
 
 import keras
 import pytest
-
 from shimzoo import models
 from shimzoo.models.mobilenet import variants
 from shimzoo.tests.data import goldens

@@ -1,0 +1,164 @@
+"""Saving: what is refused, and what a death or a full disk leaves behind."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from shimzoo import checkpoints
+
+PATHS = {"tf1": "model.ckpt", "tf2": "model-tf2", "h5": "model.weights.h5"}
+SHAPE = (300, 100)
+
+
+def make_model():
+    inputs = keras.Input(SHAPE[:1])
+    return keras.Model(inputs, keras.layers.Dense(SHAPE[1], name="Dense")(inputs))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model()
+
+
+def fill(model, number):
+    for weight in model.weights:
+        weight.assign(np.full(weight.shape, number))
+
+
+def only_number_in(model, path):
+    """Restores and returns the one number that all variables hold."""
+    fill(model, -1)
+    checkpoints.restore(model, path)
+    numbers = {number for weight in model.weights for number in np.unique(weight.numpy())}
+    assert len(numbers) == 1
+    return numbers.pop()
+
+
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+def test_saving_again_replaces_the_checkpoint(model, tmp_path, format):
+    path = tmp_path / PATHS[format]
+    for number in range(4):
+        fill(model, number)
+        checkpoints.save(model, path, format)
+        assert only_number_in(model, path) == number
+    # One index and its data files, or one h5 file, and nothing beside them.
+    files = sorted(file.name for file in tmp_path.iterdir())
+    assert len(files) == (1 if format == "h5" else 3), files
+
+
+class Death(BaseException):
+    """Ends the process: nothing catches it."""
+
+
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+@pytest.mark.parametrize("step", range(5))
+def test_a_death_at_any_step_leaves_the_old_or_the_new(model, tmp_path, monkeypatch, format, step):
+    path = tmp_path / PATHS[format]
+    for number in (0, 1):
+        fill(model, number)
+        checkpoints.save(model, path, format)
+
+    steps = {"replace": os.replace, "unlink": Path.unlink}
+    left = step
+
+    def dies_in_time(name):
+        def call(*args):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Death
+            return steps[name](*args)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dies_in_time("replace"))
+        patch.setattr(Path, "unlink", dies_in_time("unlink"))
+        fill(model, 2)
+        try:
+            checkpoints.save(model, path, format)
+            completed = True
+        except Death:
+            completed = False
+    number = only_number_in(model, path)
+    assert number == 2 if completed else number in (1, 2)
+
+    fill(model, 3)
+    checkpoints.save(model, path, format)
+    assert only_number_in(model, path) == 3
+
+
+SAVE_FOREVER = """
+import sys
+from shimzoo import checkpoints
+from shimzoo.tests.checkpoints.save_test import fill, make_model
+model = make_model()
+number = 0
+while True:
+    fill(model, number)
+    for format, path in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        checkpoints.save(model, path, format)
+    print(number, flush=True)
+    number += 1
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.017])
+def test_a_killed_process_leaves_a_whole_checkpoint(model, tmp_path, delay_s):
+    paths = {format: tmp_path / name for format, name in PATHS.items()}
+    arguments = [str(argument) for pair in paths.items() for argument in pair]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVE_FOREVER, *arguments], stdout=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if int(line) == 5:
+            time.sleep(delay_s)
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    saved = int(line)
+    for path in paths.values():
+        assert only_number_in(model, path) >= saved
+
+
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+def test_a_full_disk_leaves_the_old_checkpoint(model, tmp_path, format):
+    path = tmp_path / PATHS[format]
+    fill(model, 1)
+    checkpoints.save(model, path, format)
+    before = sorted(tmp_path.iterdir())
+    fill(model, 2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=f"{path} could not be written: "):
+            checkpoints.save(model, path, format)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert only_number_in(model, path) == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_directory_that_can_not_be_made(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="could not be written"):
+        checkpoints.save(model, tmp_path / "file" / "model.ckpt")
+
+
+def test_what_is_refused(model, tmp_path):
+    with pytest.raises(ValueError, match="no format 'tf3'; formats are tf1, tf2, h5"):
+        checkpoints.save(model, tmp_path / "x", "tf3")
+    with pytest.raises(ValueError, match=r"'h5' has to end in .weights.h5"):
+        checkpoints.save(model, tmp_path / "x", "h5")
+    with pytest.raises(ValueError, match=r"'tf1' has to not end in .weights.h5"):
+        checkpoints.save(model, tmp_path / "x.weights.h5", "tf1")
+    with pytest.raises(ValueError, match="no variables yet"):
+        checkpoints.save(keras.Sequential([keras.layers.Dense(2)]), tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
