@@ -1,0 +1,49 @@
+"""What every test run needs before TensorFlow is imported."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# A process under test that imports TensorFlow, builds and trains a model.
+WORKER_MEMORY_BYTES = 2e9
+
+# Of TensorFlow's log, warnings and errors.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+# The time of a first example holds TensorFlow's tracing, so it says nothing.
+hypothesis.settings.register_profile("shimzoo", deadline=None, database=None, derandomize=True)
+hypothesis.settings.load_profile("shimzoo")
+
+
+def _available_cores() -> int:
+    cores = len(os.sched_getaffinity(0))
+    limit = Path("/sys/fs/cgroup/cpu.max")
+    if limit.exists():
+        quota, period = limit.read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def _available_memory_bytes() -> float:
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    memory_bytes = float(fields["MemAvailable"].split()[0]) * 1024
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and limit.read_text().strip() != "max":
+        memory_bytes = min(memory_bytes, float(limit.read_text()))
+    return memory_bytes
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Says what `-n auto` means: a worker a core, as far as the memory goes."""
+    return max(1, min(_available_cores(), int(_available_memory_bytes() / WORKER_MEMORY_BYTES)))
+
+
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    threads = str(max(1, _available_cores() // int(workers)))
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, threads)
