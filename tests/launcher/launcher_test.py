@@ -14,11 +14,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from shimzoo.tests.launcher.tiny_wheel import write_wheel
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-from tiny_wheel import write_wheel  # noqa: E402
-
 ZOO = HERE.parent.parent / "zoo"
 
 PYPROJECT = """\

@@ -37,6 +37,8 @@ def import_from_runfiles(root: Path) -> None:
     packages.mkdir()
     (packages / "shimzoo").symlink_to(root)
     sys.path.insert(0, str(packages))
+    # For the processes that tests start.
+    os.environ["PYTHONPATH"] = f"{packages}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")
 
 
 def main() -> int:
