@@ -1,1 +1,286 @@
-"""`shimzoo ...`: a thin front of typer over the rooms."""
+"""`shimzoo ...`: a thin front of typer over the rooms.
+
+No command imports TensorFlow, keras or numpy before it needs them, so that `--help`, `list`,
+`show` and the report of a wrong setting come at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import pathlib
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import typer.main
+
+from . import models
+from .training import datasets, recipes
+
+if TYPE_CHECKING:
+    from .training import TrainingInterrupted, TrainResult
+
+app = typer.Typer(
+    add_completion=False,
+    # Typer's coloured help takes three times as long.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+_DEFAULTS = recipes.DEMO.config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command line.
+
+    Args:
+        arguments: What follows the program's name; None for this process' own.
+
+    Returns:
+        The exit code: 0; 2 for a wrong command line or setting; 1 for a failure on the way;
+        128 + the signal's number after a signal.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        command = typer.main.get_command(app)
+        exit_code = command.main(arguments, prog_name="shimzoo", standalone_mode=False) or 0
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        return _report(error)
+    if exit_code == 130:
+        typer.echo("shimzoo: stopped by Ctrl-C", err=True)
+    return exit_code
+
+
+@app.callback(invoke_without_command=True)
+def root(context: typer.Context, debug: Debug = False) -> None:
+    """TF-Slim and compat.v1 models, alive on today's TensorFlow with Keras 3."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command("list")
+def list_models(
+    pattern: Annotated[
+        str, typer.Argument(help="Shell-style wildcard, as in 'mobilenet_v1_0.25*'.")
+    ] = "*",
+    debug: Debug = False,
+) -> None:
+    """List the models' names."""
+    names = models.list_models(pattern)
+    if not names:
+        raise ValueError(f"No model matches {pattern!r}: {_nearest_models(pattern)}.")
+    for name in names:
+        typer.echo(name)
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name as `shimzoo list` prints it.")
+    ],
+    debug: Debug = False,
+) -> None:
+    """Show a model's record: input size, classes, preprocessing, published figures."""
+    _print_record(dataclasses.asdict(models.get_variant(name)))
+
+
+def _whole_number(text: str) -> int:
+    return _parsed(text, int, "a whole number")
+
+
+def _number(text: str) -> float:
+    return _parsed(text, float, "a number")
+
+
+def _parsed(text: str, parse: Callable[[str], Any], what: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not {what}") from None
+
+
+def _setting(help_text: str, default: object, parser: Callable | None = None) -> Any:
+    """An option of `train`: its default is the recipe's or, with --resume, the run's."""
+    metavar = {_whole_number: "N", _number: "X", None: "NAME"}[parser]
+    return typer.Option(help=f"{help_text} [default: {default}]", metavar=metavar, parser=parser)
+
+
+@app.command()
+def train(
+    model: Annotated[
+        str | None,
+        _setting("What to train, as `shimzoo list` prints it.", _DEFAULTS.model),
+    ] = None,
+    stage: Annotated[
+        str | None,
+        _setting(f"Which version of it: {', '.join(models.STAGES)}.", _DEFAULTS.stage),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        _setting(f"What to train on: {', '.join(datasets.DATASETS)}.", _DEFAULTS.dataset),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        _setting("Height and width of the images, in pixels.", _DEFAULTS.image_size, _whole_number),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        _setting("Images in a training step.", _DEFAULTS.batch_size, _whole_number),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        _setting("Passes over the training images.", _DEFAULTS.epochs, _whole_number),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        _setting("Peak of the learning rate.", _DEFAULTS.learning_rate, _number),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        _setting("Decides fresh weights, order and shifts.", _DEFAULTS.seed, _whole_number),
+    ] = None,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="DIR", help="Where its files go. [default: runs/<model>-<stage>-<time>]"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out, with its settings.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run in --out.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Train a model on a dataset, and test it on images held out.
+
+    Without options: a quarter-width MobileNet on handwritten digits, about a minute.
+    Ctrl-C stops a run so that --resume continues it.
+    """
+    given = {
+        "model": model,
+        "stage": stage,
+        "dataset": dataset,
+        "image_size": image_size,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    _train(
+        {name: value for name, value in given.items() if value is not None}, out, resume, overwrite
+    )
+
+
+def _train(
+    settings: dict[str, Any], out: pathlib.Path | None, resume: bool, overwrite: bool
+) -> None:
+    from .training import TrainingInterrupted, run_directory, startup
+
+    base = _DEFAULTS
+    if resume and out is not None:
+        base = run_directory.RunDirectory(out).read_config()
+    config = dataclasses.replace(base, **settings)
+    # Looked at before TensorFlow's import, which takes seconds, and again in `train`.
+    run_directory.choose(config, out, resume, overwrite)
+    startup.import_tensorflow()
+
+    from .training import train
+
+    try:
+        result = train(config, out=out, resume=resume, overwrite=overwrite)
+    except TrainingInterrupted as interruption:
+        _print_interruption(interruption)
+        raise typer.Exit(128 + interruption.signal_number) from None
+    _print_result(result)
+
+
+def _print_interruption(interruption: TrainingInterrupted) -> None:
+    directory = shlex.quote(str(interruption.directory))
+    typer.echo(
+        f"stopped after {interruption.step} of {interruption.total_steps} steps, checkpoint saved; "
+        f"continue with: {_program()} train --resume --out {directory}"
+    )
+
+
+def _program() -> str:
+    """How this program was called, for commands to be copied from its output."""
+    if "SHIMZOO_COMMAND" in os.environ:  # Set by a launcher.
+        return os.environ["SHIMZOO_COMMAND"]
+    called = pathlib.Path(sys.argv[0])
+    if called.name != "shimzoo":
+        return f"{shlex.quote(sys.executable)} -m shimzoo.cli"
+    on_path = shutil.which("shimzoo")
+    is_this = on_path is not None and called.exists() and called.samefile(on_path)
+    return "shimzoo" if is_this else shlex.quote(str(called))
+
+
+def _print_result(result: TrainResult) -> None:
+    import rich.box
+    import rich.console
+    import rich.table
+    import rich.text
+
+    from .training import run_directory
+
+    table = rich.table.Table(box=rich.box.SIMPLE, show_header=False)
+    directory = run_directory.RunDirectory(result.directory)
+    rows = {
+        "stage": result.stage,
+        "test accuracy": f"{result.test_accuracy:.4f}",
+        "images/s": f"{result.images_per_second:,.0f} in training, the first step left out",
+        "wall time": f"{result.wall_time_s:.0f} s, after TensorFlow's start",
+        "final weights": str(directory.final_weights),
+        "curve": str(directory.curve_png),
+        "metrics": str(directory.metrics_jsonl),
+        "settings": str(directory.config_json),
+        "tensorboard": str(directory.tensorboard),
+        "checkpoints": str(directory.checkpoints),
+    }
+    for name, value in rows.items():
+        table.add_row(name, rich.text.Text(value, overflow="fold"))
+    rich.console.Console(highlight=False).print(table)
+
+
+def _print_record(record: dict[str, Any], indent: str = "") -> None:
+    for name, value in record.items():
+        label = f"{indent}{name.replace('_', ' ')}"
+        if isinstance(value, dict):
+            typer.echo(label)
+            _print_record(value, indent + "  ")
+        else:
+            typer.echo(f"{label:<26}{value}")
+
+
+def _nearest_models(pattern: str) -> str:
+    near = difflib.get_close_matches(pattern.strip("*"), models.list_models(), n=3, cutoff=0.4)
+    return f"the nearest are {', '.join(near)}" if near else "`shimzoo list` shows all"
+
+
+def _report(error: Exception) -> int:
+    """Says in one line what was wrong."""
+    bad_input = isinstance(error, typer.TyperException | ValueError | OSError | ModuleNotFoundError)
+    if isinstance(error, typer.TyperException):
+        message = error.format_message()
+    elif isinstance(error, OSError) and error.strerror and error.filename:
+        message = f"'{error.filename}': {error.strerror}"
+    else:
+        message = str(error)
+    if not bad_input and not isinstance(error, FloatingPointError):
+        message = f"{type(error).__name__}: {message} (--debug shows the traceback)"
+    typer.echo(f"shimzoo: error: {' '.join(message.split())}", err=True)
+    return 2 if bad_input else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""Training the zoo's models.
+
+Nothing heavy is imported before it is used: the command line reads recipes and checks run
+directories without TensorFlow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .interruption import TrainingInterrupted
+    from .recipes import DEMO, Recipe, TrainConfig
+    from .result import TrainResult
+    from .run import train
+
+__all__ = ["DEMO", "Recipe", "TrainConfig", "TrainResult", "TrainingInterrupted", "train"]
+
+_HOME = {
+    "DEMO": "recipes",
+    "Recipe": "recipes",
+    "TrainConfig": "recipes",
+    "TrainResult": "result",
+    "TrainingInterrupted": "interruption",
+    "train": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,87 @@
+"""Checkpoints of a run: all that its continuation depends on."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+# The one before the newest is kept as well, in case the newest was damaged.
+_CHECKPOINTS_KEPT = 2
+
+
+class Position(tf.train.experimental.PythonState):
+    """How far a run has come.
+
+    Args:
+        metrics: The metrics whose values add up over the steps of an epoch.
+
+    Attributes:
+        step: Training steps done.
+    """
+
+    def __init__(self, metrics: Sequence[keras.metrics.Metric]) -> None:
+        super().__init__()
+        self.step = 0
+        self._metrics = metrics
+        self._restored_values: list[float] | None = None
+
+    def take_up_metrics(self) -> None:
+        """Gives the metrics the values they were saved with, once; Keras has reset them."""
+        if self._restored_values is None:
+            return
+        for variable, value in zip(self._metric_variables(), self._restored_values, strict=True):
+            variable.assign(value)
+        self._restored_values = None
+
+    def serialize(self) -> str:
+        """As TensorFlow's checkpoint holds it."""
+        values = [float(variable.numpy()) for variable in self._metric_variables()]
+        return json.dumps({"step": self.step, "metrics": values})
+
+    def deserialize(self, string_value: str) -> None:
+        """Takes over what `serialize` gave."""
+        saved = json.loads(string_value)
+        self.step = saved["step"]
+        self._restored_values = saved["metrics"]
+
+    def _metric_variables(self) -> list[keras.Variable]:
+        return [variable for metric in self._metrics for variable in metric.variables]
+
+
+class RunCheckpoint:
+    """Saves and restores weights, optimizer, random state and position of a run.
+
+    Args:
+        model: A compiled model.
+        position: How far the run has come.
+        directory: Where the checkpoints are.
+    """
+
+    def __init__(self, model: keras.Model, position: Position, directory: pathlib.Path) -> None:
+        model.optimizer.build(model.trainable_variables)
+        self._position = position
+        weights = {id(variable) for variable in model.weights}
+        checkpoint = tf.train.Checkpoint(
+            model=model,
+            optimizer=model.optimizer,
+            # States of random generators are variables that Keras leaves out of `weights`.
+            random_state=[v.value for v in model.variables if id(v) not in weights],
+            position=position,
+        )
+        self._manager = tf.train.CheckpointManager(
+            checkpoint, str(directory), max_to_keep=_CHECKPOINTS_KEPT, checkpoint_name="step"
+        )
+
+    def save(self) -> None:
+        """Writes a checkpoint of the run as it is."""
+        self._manager.save(checkpoint_number=self._position.step)
+
+    def restore(self) -> None:
+        """Puts the run back to its newest checkpoint; leaves it as it is if there is none."""
+        path = self._manager.latest_checkpoint
+        if path is not None:
+            self._manager.checkpoint.restore(path).assert_consumed()

@@ -1,0 +1,70 @@
+"""Stopping a run from outside: Ctrl-C and SIGTERM end it at a step's end, with a checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import signal
+import threading
+from collections.abc import Iterator
+
+
+class TrainingInterrupted(Exception):  # noqa: N818, being stopped is no error
+    """A signal stopped the run, after its checkpoint was written.
+
+    Args:
+        signal_number: `signal.SIGINT` or `signal.SIGTERM`.
+        step: Training steps done.
+        total_steps: Training steps of the whole run.
+        directory: The run's directory, which holds the checkpoint.
+    """
+
+    def __init__(
+        self, signal_number: int, step: int, total_steps: int, directory: pathlib.Path
+    ) -> None:
+        name = signal.Signals(signal_number).name
+        super().__init__(
+            f"Stopped by {name} after {step} of {total_steps} steps; {directory} has a checkpoint."
+        )
+        self.signal_number = signal_number
+        self.step = step
+        self.total_steps = total_steps
+        self.directory = directory
+
+
+class StopRequest:
+    """Whether a signal has asked the run to stop.
+
+    Args:
+        signal_number: The signal that came, None while none has.
+    """
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Turns the first SIGINT or SIGTERM into a request; the second one kills at once.
+
+    Yields:
+        The request, to be looked at between steps. Outside of the main thread, where Python
+        handles no signals, none will come.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    handled = (signal.SIGINT, signal.SIGTERM)
+
+    def on_signal(signal_number: int, frame: object) -> None:
+        request.signal_number = signal_number
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, on_signal) for number in handled}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,52 @@
+"""What a run was made by: versions, git revision, command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+
+_PACKAGE = pathlib.Path(__file__).resolve().parent.parent
+
+
+def versions() -> dict[str, str]:
+    """Versions of python, tensorflow, keras, tf-slim and shimzoo."""
+    import keras
+    import tensorflow as tf
+
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "tf-slim": importlib.metadata.version("tf-slim"),
+        "shimzoo": importlib.metadata.version("shimzoo"),
+    }
+
+
+def git_revision() -> str | None:
+    """The commit of the checkout that shimzoo runs from, with "-dirty" if files were changed.
+
+    Returns:
+        40 hexadecimal digits, or None if shimzoo does not run from a git checkout of its own.
+    """
+    # An installed package can lie in somebody else's checkout, whose revision says nothing.
+    if not (_PACKAGE / ".git").exists():
+        return None
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            cwd=_PACKAGE,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def command() -> str:
+    """The command line of this process, as a shell would take it."""
+    return shlex.join(sys.argv)

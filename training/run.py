@@ -1,0 +1,233 @@
+"""A training run, from its settings to its files: read `train` from top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import pathlib
+import time
+from typing import Any
+
+import keras
+import rich.console
+import tensorflow as tf
+
+from .. import checkpoints, models
+from . import callbacks, provenance, run_directory
+from .checkpointing import Position, RunCheckpoint
+from .curve import draw_curve
+from .datasets import Dataset, load_dataset
+from .input_pipeline import steps_per_epoch, test_batches, training_batches
+from .interruption import stop_on_signals
+from .progress import ProgressBar
+from .recipes import TrainConfig
+from .result import TrainResult
+
+
+def train(
+    config: TrainConfig,
+    *,
+    out: pathlib.Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> TrainResult:
+    """Trains a model and writes all about it into a directory.
+
+    The directory gets `config.json`, `metrics.jsonl` (a line an epoch), `tensorboard/`,
+    `checkpoints/` (what a continuation needs), `final.weights.h5`, `curve.png` and `result.json`.
+    What goes on is shown on standard output. The first SIGINT or SIGTERM ends the run at the end
+    of the step, with a checkpoint.
+
+    Args:
+        config: What to train, on what, and how.
+        out: The directory; `runs/<model>-<stage>-<time>` if None. Unless it is new or empty,
+            `resume` or `overwrite` is needed.
+        resume: Continue the run in `out` exactly where it stopped. A finished run is left as it
+            is, and its result returned.
+        overwrite: Replace the run in `out`.
+
+    Returns:
+        What the run gave, measured on the test part of the dataset after the last epoch.
+
+    Raises:
+        ValueError: A setting the model or the dataset can't take, or settings other than those of
+            the run to resume. Nothing is written then.
+        OSError: The directory can't be used as asked: see `run_directory.choose`.
+        FloatingPointError: The loss is NaN or infinite; names the step.
+        TrainingInterrupted: SIGINT or SIGTERM; `resume` continues.
+    """
+    start = time.perf_counter()
+    console = rich.console.Console(highlight=False, soft_wrap=True)
+    directory = run_directory.choose(config, out, resume, overwrite)
+    if resume and (finished := directory.read_result()) is not None:
+        console.print(f"The run in '{directory.path}' is finished: there is nothing to resume.")
+        return finished
+
+    dataset = load_dataset(config.dataset)
+    steps = steps_per_epoch(config, len(dataset.train))
+    keras.utils.set_random_seed(config.seed)
+    strategy = tf.distribute.get_strategy()
+    with strategy.scope():
+        model = _create_model(config, dataset)
+        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        _compile(model, config, steps, accuracy)
+    if not resume:
+        directory.create(_record(config, model, dataset, steps, strategy))
+
+    position = Position([model.metrics[0], accuracy])  # The first one is Keras' mean loss.
+    checkpoint = RunCheckpoint(model, position, directory.checkpoints)
+    if resume:
+        checkpoint.restore()
+        directory.keep_metrics_until(position.step)
+    _print_start(console, config, model, dataset, steps, strategy, directory, position)
+
+    throughput = callbacks.Throughput(config.batch_size)
+    bar = ProgressBar(console, position, throughput, steps, config.epochs)
+    with stop_on_signals() as request, bar:
+        after_steps = [
+            callbacks.CountSteps(position),
+            callbacks.StopOnBadLoss(position, config.learning_rate, directory),
+            throughput,
+            callbacks.LogMetrics(directory, position, throughput, config.batch_size),
+            keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False),
+            bar,
+            callbacks.SaveCheckpoints(
+                checkpoint, position, request, directory, steps, config.epochs
+            ),
+        ]
+        _fit(model, config, dataset, steps, position, after_steps)
+
+    metrics = directory.read_metrics()
+    checkpoints.save(model, directory.final_weights, format="h5")
+    draw_curve(metrics, f"{config.model}, {config.stage}, on {config.dataset}", directory.curve_png)
+    result = TrainResult(
+        model=config.model,
+        stage=config.stage,
+        dataset=config.dataset,
+        parameters=_count_parameters(model),
+        epochs=config.epochs,
+        test_accuracy=metrics[-1]["test_accuracy"],
+        test_loss=metrics[-1]["test_loss"],
+        images_per_second=throughput.images_per_second,
+        wall_time_s=time.perf_counter() - start,
+        directory=directory.path,
+    )
+    directory.write_result(result)
+    return result
+
+
+def _create_model(config: TrainConfig, dataset: Dataset) -> keras.Model:
+    return models.create(
+        config.model,
+        config.stage,
+        num_classes=len(dataset.class_names),
+        input_size=config.image_size,
+        weight_decay=config.weight_decay,
+        dropout_keep_prob=config.dropout_keep_prob,
+        batch_norm_decay=config.batch_norm_decay,
+    )
+
+
+def _compile(
+    model: keras.Model, config: TrainConfig, steps: int, accuracy: keras.metrics.Metric
+) -> None:
+    warmup_steps = config.warmup_examples // config.batch_size
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup_steps,
+        decay_steps=max(steps * config.epochs - warmup_steps, 1),
+    )
+    model.compile(
+        optimizer=keras.optimizers.SGD(schedule, momentum=config.momentum, nesterov=True),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[accuracy],
+        jit_compile=config.jit_compile,
+    )
+
+
+def _fit(
+    model: keras.Model,
+    config: TrainConfig,
+    dataset: Dataset,
+    steps: int,
+    position: Position,
+    after_steps: list[keras.callbacks.Callback],
+) -> None:
+    """Trains from the run's position to its end; an epoch that has begun is first completed."""
+    test = test_batches(dataset.test, config)
+    epoch, steps_done = divmod(position.step, steps)
+    parts = [(epoch, epoch + 1, steps - steps_done)] if steps_done else []
+    parts.append((epoch + len(parts), config.epochs, steps))
+    for first_epoch, end_epoch, steps_each in parts:
+        if first_epoch == end_epoch:
+            continue
+        model.fit(
+            training_batches(dataset.train, config, position.step),
+            initial_epoch=first_epoch,
+            epochs=end_epoch,
+            steps_per_epoch=steps_each,
+            validation_data=test,
+            shuffle=False,  # The batches come in their order.
+            callbacks=after_steps,
+            verbose=0,
+        )
+
+
+def _count_parameters(model: keras.Model) -> int:
+    return sum(int(variable.value.shape.num_elements()) for variable in model.trainable_weights)
+
+
+def _record(
+    config: TrainConfig,
+    model: keras.Model,
+    dataset: Dataset,
+    steps: int,
+    strategy: tf.distribute.Strategy,
+) -> dict[str, Any]:
+    """What `config.json` says: settings, what they led to, and what made the run."""
+    return {
+        "config": dataclasses.asdict(config),
+        "resolved": {
+            "parameters": _count_parameters(model),
+            "train_images": len(dataset.train),
+            "test_images": len(dataset.test),
+            "class_names": dataset.class_names,
+            "steps_per_epoch": steps,
+            "optimizer": model.optimizer.get_config()["name"],
+            "jit_compile": model.jit_compile,
+            "precision": keras.config.dtype_policy().name,
+            "strategy": type(strategy).__name__,
+            "replicas": strategy.num_replicas_in_sync,
+        },
+        "versions": provenance.versions(),
+        "git_revision": provenance.git_revision(),
+        "command": provenance.command(),
+        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _print_start(
+    console: rich.console.Console,
+    config: TrainConfig,
+    model: keras.Model,
+    dataset: Dataset,
+    steps: int,
+    strategy: tf.distribute.Strategy,
+    directory: run_directory.RunDirectory,
+    position: Position,
+) -> None:
+    size = config.image_size
+    lines = {
+        "model": f"{config.model}, {config.stage}, {_count_parameters(model):,} parameters",
+        "dataset": f"{config.dataset}, {len(dataset.train):,} training and {len(dataset.test):,} "
+        f"test images, at {size}x{size}",
+        "steps": f"{config.epochs} epochs of {steps} steps, global batch {config.batch_size}",
+        "compute": f"{strategy.num_replicas_in_sync} replica ({type(strategy).__name__}), "
+        f"{keras.config.dtype_policy().name}, jit_compile {model.jit_compile}",
+        "files": str(directory.path),
+    }
+    if position.step:
+        lines["resumed"] = f"at step {position.step} of {steps * config.epochs}"
+    for name, text in lines.items():
+        console.print(f"{name:<9}{text}", markup=False)

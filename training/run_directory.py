@@ -1,0 +1,239 @@
+"""The directory of a run: what is in it, when it may be made, continued or replaced."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import re
+import tempfile
+from typing import Any
+
+from .recipes import TrainConfig
+from .result import TrainResult
+
+RUNS = pathlib.Path("runs")
+_FORMAT = "shimzoo training run"
+
+# Everything that a run writes, as paths below its directory. `--overwrite` deletes these and
+# nothing else.
+_FILES_OF_A_RUN = re.compile(
+    r"(config\.json|metrics\.jsonl|result\.json)(\.partial)?|curve\.png"
+    r"|final\.weights\.h5|\.final\.weights\.h5\.\w+(/final\.weights\.h5)?"
+    r"|checkpoints(/checkpoint(\.tmp\w*)?|/step-\d+\.(index|data-\d+-of-\d+)(\.tempstate\d+)?)?"
+    r"|tensorboard(/(train|validation)(/events\.out\.tfevents\.[^/]+)?)?"
+)
+
+
+class RunDirectory:
+    """Paths and records of one run.
+
+    Args:
+        path: The directory; it need not exist.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        self.config_json = path / "config.json"
+        self.metrics_jsonl = path / "metrics.jsonl"
+        self.result_json = path / "result.json"
+        self.curve_png = path / "curve.png"
+        self.final_weights = path / "final.weights.h5"
+        self.checkpoints = path / "checkpoints"
+        self.tensorboard = path / "tensorboard"
+
+    def create(self, record: dict[str, Any]) -> None:
+        """Makes the directory, without an earlier run's files, and writes `config.json`."""
+        self._delete_earlier_run()
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write_whole(self.config_json, _to_json({"format": _FORMAT, **record}))
+
+    def read_config(self) -> TrainConfig:
+        """The settings that the run was started with.
+
+        Raises:
+            FileNotFoundError: There is no such directory.
+            ValueError: It is not the directory of a run, or its `config.json` is damaged.
+        """
+        if not self.path.exists():
+            raise FileNotFoundError(f"There is no run directory '{self.path}' to resume.")
+        if not _is_run(self.path):
+            raise ValueError(
+                f"'{self.path}' is not the directory of a training run: it has no config.json of "
+                "one. Pass the directory that a run has written, as --out."
+            )
+        try:
+            saved = json.loads(self.config_json.read_text())["config"]
+            return TrainConfig(**saved)
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"'{self.config_json}' does not hold this version's settings ({error}): the run "
+                "can only be continued by the version of shimzoo that it names."
+            ) from error
+
+    def read_result(self) -> TrainResult | None:
+        """The result of a finished run; None if it is not finished."""
+        if not self.result_json.exists():
+            return None
+        saved = json.loads(self.result_json.read_text())
+        return TrainResult(**saved, directory=self.path)
+
+    def write_result(self, result: TrainResult) -> None:
+        """Writes `result.json`, which says that the run is finished."""
+        values = dataclasses.asdict(result)
+        del values["directory"]
+        _write_whole(self.result_json, _to_json(values))
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """The lines of `metrics.jsonl`, one an epoch; a line that was cut off ends them."""
+        if not self.metrics_jsonl.exists():
+            return []
+        metrics = []
+        for line in self.metrics_jsonl.read_text().splitlines():
+            try:
+                metrics.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return metrics
+
+    def append_metrics(self, line: dict[str, float]) -> None:
+        """Adds an epoch to `metrics.jsonl`, on the disk before this returns."""
+        with open(self.metrics_jsonl, "a") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def keep_metrics_until(self, step: int) -> None:
+        """Drops what `metrics.jsonl` says of epochs that end after a training step."""
+        kept = [line for line in self.read_metrics() if line["step"] <= step]
+        _write_whole(self.metrics_jsonl, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def _delete_earlier_run(self) -> None:
+        for path in sorted(self.path.rglob("*"), reverse=True):
+            if not _is_part_of_a_run(path, self.path):
+                continue
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()
+
+
+def choose(
+    config: TrainConfig, out: pathlib.Path | None, resume: bool, overwrite: bool
+) -> RunDirectory:
+    """Decides on the directory of a run, and writes nothing yet.
+
+    Args:
+        config: The run's settings.
+        out: The directory asked for; None for `runs/<model>-<stage>-<time>`.
+        resume: Whether to continue the run in `out`.
+        overwrite: Whether to replace a run in `out`.
+
+    Returns:
+        The directory.
+
+    Raises:
+        ValueError: Both `resume` and `overwrite`, `resume` without `out`, or other settings than
+            those of the run to continue.
+        FileNotFoundError: There is nothing to resume.
+        FileExistsError: `out` has files that must not be lost.
+        NotADirectoryError: `out` or one of its parents is a file.
+        PermissionError: `out` can't be written.
+    """
+    if resume and overwrite:
+        raise ValueError("--resume and --overwrite exclude each other: pass one of them.")
+    if resume and out is None:
+        raise ValueError("--resume needs --out DIR, the directory of the run to continue.")
+    directory = RunDirectory(out if out is not None else _new_path(config))
+    if resume:
+        _check_same_settings(directory.read_config(), config, directory.path)
+    else:
+        _check_replaceable(directory.path, overwrite)
+    _check_writable(directory.path)
+    return directory
+
+
+def _new_path(config: TrainConfig) -> pathlib.Path:
+    time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    path = RUNS / f"{config.model}-{config.stage}-{time}"
+    number = 1
+    while path.exists():
+        number += 1
+        path = path.with_name(f"{config.model}-{config.stage}-{time}-{number}")
+    return path
+
+
+def _check_same_settings(saved: TrainConfig, asked: TrainConfig, path: pathlib.Path) -> None:
+    was, now = dataclasses.asdict(saved), dataclasses.asdict(asked)
+    differences = [
+        f"{name} is {now[name]!r} now and was {was[name]!r}"
+        for name in was
+        if was[name] != now[name]
+    ]
+    if differences:
+        raise ValueError(
+            f"The run in '{path}' was started with other settings: {'; '.join(differences)}. "
+            "Leave these options out to resume it, or start a new run."
+        )
+
+
+def _check_replaceable(path: pathlib.Path, overwrite: bool) -> None:
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"'{path}' is a file: --out takes a directory.")
+    if not path.exists() or not any(path.iterdir()):
+        return
+    if not _is_run(path):
+        raise FileExistsError(
+            f"'{path}' is not empty, and not the directory of a training run: choose another --out."
+        )
+    if not overwrite:
+        raise FileExistsError(
+            f"'{path}' has a run already: pass --resume to continue it, --overwrite to replace it, "
+            "or choose another --out."
+        )
+    foreign = [entry for entry in path.rglob("*") if not _is_part_of_a_run(entry, path)]
+    if foreign:
+        raise FileExistsError(
+            f"'{min(foreign)}' is not part of a training run, so --overwrite leaves '{path}' "
+            "alone: move it away or choose another --out."
+        )
+
+
+def _is_run(path: pathlib.Path) -> bool:
+    try:
+        return json.loads((path / "config.json").read_text())["format"] == _FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _is_part_of_a_run(path: pathlib.Path, directory: pathlib.Path) -> bool:
+    relative = path.relative_to(directory).as_posix()
+    return _FILES_OF_A_RUN.fullmatch(relative) is not None and not path.is_symlink()
+
+
+def _check_writable(path: pathlib.Path) -> None:
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise NotADirectoryError(f"'{path}' can't be made: '{existing}' is a file.")
+    try:
+        # Permissions alone don't tell: there are read-only and special file systems, and root.
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise PermissionError(
+            f"'{path}' can't be written ({error.strerror}): choose another --out."
+        ) from error
+
+
+def _write_whole(path: pathlib.Path, text: str) -> None:
+    """Writes a file so that an interruption leaves the old one or the new one."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _to_json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2) + "\n"
