@@ -161,35 +161,31 @@ class SaveCheckpoints(keras.callbacks.Callback):
         position: Position,
         request: StopRequest,
         directory: RunDirectory,
-        steps_per_epoch: int,
-        epochs: int,
     ) -> None:
         super().__init__()
         self._checkpoint = checkpoint
         self._position = position
         self._request = request
         self._directory = directory
-        self._steps_per_epoch = steps_per_epoch
-        self._total_steps = steps_per_epoch * epochs
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Saves and stops if a signal came in mid-epoch."""
-        epoch_is_complete = self._position.step % self._steps_per_epoch == 0
         # A complete epoch is first tested and recorded.
-        if self._request.signal_number is not None and not epoch_is_complete:
+        if self._request.signal_number is not None and self._position.is_mid_epoch:
             self._checkpoint.save()
             self._stop()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Saves, and stops if a signal came and epochs are left."""
         self._checkpoint.save()
-        if self._request.signal_number is not None and self._position.step < self._total_steps:
+        is_last = self._position.step == self._position.total_steps
+        if self._request.signal_number is not None and not is_last:
             self._stop()
 
     def _stop(self) -> None:
         raise TrainingInterrupted(
             self._request.signal_number,
             self._position.step,
-            self._total_steps,
+            self._position.total_steps,
             self._directory.path,
         )

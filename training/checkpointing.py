@@ -17,25 +17,39 @@ class Position(tf.train.experimental.PythonState):
     """How far a run has come.
 
     Args:
+        steps_per_epoch: Training steps in an epoch.
+        epochs: Epochs of the whole run.
         metrics: The metrics whose values add up over the steps of an epoch.
 
     Attributes:
         step: Training steps done.
+        total_steps: Training steps of the whole run.
     """
 
-    def __init__(self, metrics: Sequence[keras.metrics.Metric]) -> None:
+    def __init__(
+        self, steps_per_epoch: int, epochs: int, metrics: Sequence[keras.metrics.Metric]
+    ) -> None:
         super().__init__()
         self.step = 0
+        self.total_steps = steps_per_epoch * epochs
+        self._steps_per_epoch = steps_per_epoch
         self._metrics = metrics
         self._restored_values: list[float] | None = None
 
+    @property
+    def is_mid_epoch(self) -> bool:
+        """Whether an epoch has begun and not come to its end."""
+        return self.step % self._steps_per_epoch != 0
+
     def take_up_metrics(self) -> None:
-        """Gives the metrics the values they were saved with, once; Keras has reset them."""
-        if self._restored_values is None:
-            return
-        for variable, value in zip(self._metric_variables(), self._restored_values, strict=True):
-            variable.assign(value)
-        self._restored_values = None
+        """Lets the metrics of an epoch that was interrupted go on where they were.
+
+        To be called once Keras has reset them for the epoch.
+        """
+        values, self._restored_values = self._restored_values, None
+        if values is not None and self.is_mid_epoch:
+            for variable, value in zip(self._metric_variables(), values, strict=True):
+                variable.assign(value)
 
     def serialize(self) -> str:
         """As TensorFlow's checkpoint holds it."""

@@ -76,7 +76,7 @@ def training_batches(
     return epochs.flat_map(batches_of).prefetch(tf.data.AUTOTUNE)
 
 
-def test_batches(examples: Examples, config: TrainConfig) -> tf.data.Dataset:
+def evaluation_batches(examples: Examples, config: TrainConfig) -> tf.data.Dataset:
     """All images of a test part once, in their order, unshifted.
 
     Args:

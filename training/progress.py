@@ -27,7 +27,6 @@ class ProgressBar(keras.callbacks.Callback):
         console: Where it is shown.
         position: How far the run has come.
         throughput: Where images/s are measured.
-        steps_per_epoch: Training steps in an epoch.
         epochs: Epochs of the whole run.
     """
 
@@ -36,7 +35,6 @@ class ProgressBar(keras.callbacks.Callback):
         console: rich.console.Console,
         position: Position,
         throughput: Throughput,
-        steps_per_epoch: int,
         epochs: int,
     ) -> None:
         super().__init__()
@@ -44,7 +42,6 @@ class ProgressBar(keras.callbacks.Callback):
         self._position = position
         self._throughput = throughput
         self._epochs = epochs
-        self._total_steps = steps_per_epoch * epochs
         self._test_accuracy = ""
         self._start: float | None = None
         self._first_step = position.step
@@ -62,7 +59,11 @@ class ProgressBar(keras.callbacks.Callback):
     def __enter__(self) -> ProgressBar:
         self._bar.start()
         self._task = self._bar.add_task(
-            "", total=self._total_steps, completed=self._position.step, epoch=0, status=_COMPILING
+            "",
+            total=self._position.total_steps,
+            completed=self._position.step,
+            epoch=0,
+            status=_COMPILING,
         )
         return self
 
@@ -100,7 +101,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def _eta(self) -> str:
         steps = self._position.step - self._first_step
-        left = self._total_steps - self._position.step
+        left = self._position.total_steps - self._position.step
         if not steps:
             return "unknown" if left else "0:00:00"
         seconds = (time.perf_counter() - self._start) / steps * left

@@ -17,7 +17,7 @@ from . import callbacks, provenance, run_directory
 from .checkpointing import Position, RunCheckpoint
 from .curve import draw_curve
 from .datasets import Dataset, load_dataset
-from .input_pipeline import steps_per_epoch, test_batches, training_batches
+from .input_pipeline import evaluation_batches, steps_per_epoch, training_batches
 from .interruption import stop_on_signals
 from .progress import ProgressBar
 from .recipes import TrainConfig
@@ -27,7 +27,7 @@ from .result import TrainResult
 def train(
     config: TrainConfig,
     *,
-    out: pathlib.Path | None = None,
+    out: pathlib.Path | str | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> TrainResult:
@@ -74,7 +74,8 @@ def train(
     if not resume:
         directory.create(_record(config, model, dataset, steps, strategy))
 
-    position = Position([model.metrics[0], accuracy])  # The first one is Keras' mean loss.
+    mean_loss = model.metrics[0]
+    position = Position(steps, config.epochs, [mean_loss, accuracy])
     checkpoint = RunCheckpoint(model, position, directory.checkpoints)
     if resume:
         checkpoint.restore()
@@ -82,7 +83,7 @@ def train(
     _print_start(console, config, model, dataset, steps, strategy, directory, position)
 
     throughput = callbacks.Throughput(config.batch_size)
-    bar = ProgressBar(console, position, throughput, steps, config.epochs)
+    bar = ProgressBar(console, position, throughput, config.epochs)
     with stop_on_signals() as request, bar:
         after_steps = [
             callbacks.CountSteps(position),
@@ -91,9 +92,7 @@ def train(
             callbacks.LogMetrics(directory, position, throughput, config.batch_size),
             keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False),
             bar,
-            callbacks.SaveCheckpoints(
-                checkpoint, position, request, directory, steps, config.epochs
-            ),
+            callbacks.SaveCheckpoints(checkpoint, position, request, directory),
         ]
         _fit(model, config, dataset, steps, position, after_steps)
 
@@ -155,7 +154,7 @@ def _fit(
     after_steps: list[keras.callbacks.Callback],
 ) -> None:
     """Trains from the run's position to its end; an epoch that has begun is first completed."""
-    test = test_batches(dataset.test, config)
+    test = evaluation_batches(dataset.test, config)
     epoch, steps_done = divmod(position.step, steps)
     parts = [(epoch, epoch + 1, steps - steps_done)] if steps_done else []
     parts.append((epoch + len(parts), config.epochs, steps))
@@ -178,6 +177,10 @@ def _count_parameters(model: keras.Model) -> int:
     return sum(int(variable.value.shape.num_elements()) for variable in model.trainable_weights)
 
 
+def _name(strategy: tf.distribute.Strategy) -> str:
+    return type(strategy).__name__.strip("_")
+
+
 def _record(
     config: TrainConfig,
     model: keras.Model,
@@ -197,7 +200,7 @@ def _record(
             "optimizer": model.optimizer.get_config()["name"],
             "jit_compile": model.jit_compile,
             "precision": keras.config.dtype_policy().name,
-            "strategy": type(strategy).__name__,
+            "strategy": _name(strategy),
             "replicas": strategy.num_replicas_in_sync,
         },
         "versions": provenance.versions(),
@@ -223,11 +226,11 @@ def _print_start(
         "dataset": f"{config.dataset}, {len(dataset.train):,} training and {len(dataset.test):,} "
         f"test images, at {size}x{size}",
         "steps": f"{config.epochs} epochs of {steps} steps, global batch {config.batch_size}",
-        "compute": f"{strategy.num_replicas_in_sync} replica ({type(strategy).__name__}), "
+        "compute": f"{strategy.num_replicas_in_sync} replica ({_name(strategy)}), "
         f"{keras.config.dtype_policy().name}, jit_compile {model.jit_compile}",
         "files": str(directory.path),
     }
     if position.step:
-        lines["resumed"] = f"at step {position.step} of {steps * config.epochs}"
+        lines["resumed"] = f"at step {position.step} of {position.total_steps}"
     for name, text in lines.items():
         console.print(f"{name:<9}{text}", markup=False)

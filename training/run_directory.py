@@ -34,7 +34,8 @@ class RunDirectory:
         path: The directory; it need not exist.
     """
 
-    def __init__(self, path: pathlib.Path) -> None:
+    def __init__(self, path: pathlib.Path | str) -> None:
+        path = pathlib.Path(path)
         self.path = path
         self.config_json = path / "config.json"
         self.metrics_jsonl = path / "metrics.jsonl"
@@ -114,14 +115,14 @@ class RunDirectory:
         for path in sorted(self.path.rglob("*"), reverse=True):
             if not _is_part_of_a_run(path, self.path):
                 continue
-            if path.is_dir():
-                path.rmdir()
-            else:
+            if not path.is_dir():
                 path.unlink()
+            elif not any(path.iterdir()):
+                path.rmdir()
 
 
 def choose(
-    config: TrainConfig, out: pathlib.Path | None, resume: bool, overwrite: bool
+    config: TrainConfig, out: pathlib.Path | str | None, resume: bool, overwrite: bool
 ) -> RunDirectory:
     """Decides on the directory of a run, and writes nothing yet.
 

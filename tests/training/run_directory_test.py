@@ -1,0 +1,192 @@
+"""When a run's directory may be made, continued or replaced."""
+
+import dataclasses
+import json
+import os
+
+import pytest
+from shimzoo.training import DEMO, TrainResult
+from shimzoo.training.run_directory import RunDirectory, choose
+
+CONFIG = DEMO.config
+
+
+def fresh(path):
+    return choose(CONFIG, path, resume=False, overwrite=False)
+
+
+def replaced(path):
+    return choose(CONFIG, path, resume=False, overwrite=True)
+
+
+def resumed(path, config=CONFIG):
+    return choose(config, path, resume=True, overwrite=False)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A directory with one file of each kind that a run writes."""
+    directory = fresh(tmp_path / "run")
+    directory.create({"config": dataclasses.asdict(CONFIG)})
+    directory.append_metrics({"epoch": 1, "step": 22})
+    for name in (
+        "checkpoints/checkpoint",
+        "checkpoints/step-22.index",
+        "checkpoints/step-22.data-00000-of-00001",
+        "tensorboard/train/events.out.tfevents.1.host.2.0.v2",
+        "tensorboard/validation/events.out.tfevents.1.host.2.0.v2",
+        "final.weights.h5",
+        "curve.png",
+        "result.json",
+        "config.json.partial",
+    ):
+        path = directory.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("old")
+    return directory
+
+
+def test_a_run_without_out_gets_a_directory_of_its_own_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = fresh(None)
+    assert first.path.parent.name == "runs"
+    assert first.path.name.startswith("mobilenet_v1_0.25_128-native-")
+    assert not first.path.parent.exists()
+    first.path.mkdir(parents=True)
+    assert fresh(None).path != first.path
+
+
+@pytest.mark.parametrize("name", ["new", "new/deep/er", "empty"])
+def test_a_new_or_empty_directory_is_taken_and_nothing_is_written_yet(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    directory = fresh(tmp_path / name)
+    assert os.listdir(tmp_path) == ["empty"]
+    directory.create({"config": dataclasses.asdict(CONFIG)})
+    assert directory.read_config() == CONFIG
+
+
+def test_a_run_is_only_replaced_on_request(run):
+    with pytest.raises(FileExistsError, match=r"--resume.*--overwrite"):
+        fresh(run.path)
+    assert run.read_config() == CONFIG
+
+
+def test_overwrite_leaves_nothing_of_the_old_run(run):
+    replaced(run.path).create({"config": dataclasses.asdict(CONFIG)})
+    assert [entry.name for entry in run.path.iterdir()] == ["config.json"]
+    assert "old" not in run.config_json.read_text()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notes.txt",
+        "checkpoints/mine.txt",
+        "tensorboard/train/notes",
+        "sub/config.json",
+        "x.partial",
+    ],
+)
+def test_overwrite_refuses_a_directory_with_somebody_elses_file(run, name):
+    mine = run.path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(FileExistsError, match="is not part of a training run") as raised:
+        replaced(run.path)
+    assert str(run.path) in str(raised.value)
+    # And should the file come between the check and the replacement, it stays.
+    run.create({})
+    assert mine.read_text() == "mine"
+
+
+def test_overwrite_does_not_follow_links(run, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "config.json").write_text("mine")
+    (run.path / "curve.png").unlink()
+    (run.path / "curve.png").symlink_to(elsewhere)
+    with pytest.raises(FileExistsError, match=r"curve\.png.* is not part"):
+        replaced(run.path)
+    assert (elsewhere / "config.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("choice", [fresh, replaced])
+def test_a_directory_that_is_no_run_is_never_touched(tmp_path, choice):
+    (tmp_path / "config.json").write_text('{"format": "something else"}')
+    with pytest.raises(FileExistsError, match="not the directory of a training run"):
+        choice(tmp_path)
+
+
+@pytest.mark.parametrize("choice", [fresh, replaced])
+def test_a_file_is_no_directory(tmp_path, choice):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        choice(tmp_path / "file")
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        choice(tmp_path / "file" / "below")
+
+
+def test_a_place_that_cannot_be_written_is_refused():
+    with pytest.raises(PermissionError, match=r"'/proc/run' can't be written"):
+        fresh("/proc/run")
+
+
+def test_resuming_needs_a_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no run directory"):
+        resumed(tmp_path / "none")
+    with pytest.raises(ValueError, match="not the directory of a training run"):
+        resumed(tmp_path)
+    with pytest.raises(ValueError, match=r"--resume needs --out"):
+        resumed(None)
+    with pytest.raises(ValueError, match="exclude each other"):
+        choose(CONFIG, tmp_path, resume=True, overwrite=True)
+
+
+def test_resuming_needs_the_same_settings(run):
+    assert resumed(run.path).path == run.path
+    other = dataclasses.replace(CONFIG, batch_size=17, stage="shimmed")
+    with pytest.raises(ValueError, match="other settings") as raised:
+        resumed(run.path, other)
+    assert "batch_size is 17 now and was 64" in str(raised.value)
+    assert "stage is 'shimmed' now and was 'native'" in str(raised.value)
+    assert "epochs" not in str(raised.value)
+
+
+def test_settings_of_another_version_are_told_from_a_bad_value(run):
+    record = json.loads(run.config_json.read_text())
+    record["config"]["no_longer_there"] = 1
+    run.config_json.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="no_longer_there"):
+        run.read_config()
+
+
+def test_metrics_survive_a_line_that_was_cut_off(run):
+    run.append_metrics({"epoch": 2, "step": 44})
+    with open(run.metrics_jsonl, "a") as file:
+        file.write('{"epoch": 3, "st')
+    assert [line["epoch"] for line in run.read_metrics()] == [1, 2]
+    run.keep_metrics_until(43)
+    run.append_metrics({"epoch": 2, "step": 44, "again": True})
+    assert run.read_metrics() == [
+        {"epoch": 1, "step": 22},
+        {"epoch": 2, "step": 44, "again": True},
+    ]
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path):
+    directory = RunDirectory(tmp_path)
+    assert directory.read_result() is None
+    result = TrainResult(
+        model="mobilenet_v1_0.25_128",
+        stage="native",
+        dataset="digits",
+        parameters=215642,
+        epochs=3,
+        test_accuracy=0.9875,
+        test_loss=0.1,
+        images_per_second=812.5,
+        wall_time_s=61.25,
+        directory=tmp_path,
+    )
+    directory.write_result(result)
+    assert directory.read_result() == result

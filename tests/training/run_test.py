@@ -1,0 +1,178 @@
+"""A training run: its files, and that it goes on exactly where it was stopped."""
+
+import dataclasses
+import json
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from shimzoo import checkpoints, models
+from shimzoo.training import DEMO, TrainingInterrupted, callbacks, datasets, run, train
+from shimzoo.training.run_directory import RunDirectory
+
+STEPS, EPOCHS = 6, 3
+CONFIG = dataclasses.replace(
+    DEMO.config, batch_size=16, epochs=EPOCHS, warmup_examples=64, dropout_keep_prob=0.5
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_digits():
+    """A dataset of 100 training and 40 test images, for short runs."""
+
+    def load_few(name):
+        digits = datasets.load_dataset(name)
+        train = datasets.Examples(digits.train.images[:100], digits.train.labels[:100])
+        test = datasets.Examples(digits.test.images[:40], digits.test.labels[:40])
+        return dataclasses.replace(digits, train=train, test=test)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "load_dataset", load_few)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The result of a run that nothing interrupted."""
+    return train(CONFIG, out=tmp_path_factory.mktemp("whole") / "run")
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Lets a signal come in during a training step."""
+
+    def arrange(step, number=signal.SIGINT):
+        count = callbacks.CountSteps.on_train_batch_end
+
+        def count_and_signal(self, batch, logs=None):
+            count(self, batch, logs)
+            if self._position.step == step:
+                signal.raise_signal(number)
+
+        monkeypatch.setattr(callbacks.CountSteps, "on_train_batch_end", count_and_signal)
+
+    return arrange
+
+
+def final_weights(result):
+    return [weight.numpy() for weight in restored(result.directory / "final.weights.h5").weights]
+
+
+def restored(path, config=CONFIG):
+    model = models.create(config.model, config.stage, num_classes=10, input_size=config.image_size)
+    checkpoints.restore(model, path)
+    return model
+
+
+def without_times(directory):
+    lines = RunDirectory(directory).read_metrics()
+    return [
+        {k: v for k, v in line.items() if k not in ("seconds", "images_per_second")}
+        for line in lines
+    ]
+
+
+def test_a_run_writes_all_that_it_promises(whole):
+    directory = whole.directory
+    assert {path.name for path in directory.iterdir()} == {
+        "checkpoints",
+        "config.json",
+        "curve.png",
+        "final.weights.h5",
+        "metrics.jsonl",
+        "result.json",
+        "tensorboard",
+    }
+    record = json.loads((directory / "config.json").read_text())
+    assert record["config"] == dataclasses.asdict(CONFIG)
+    assert record["resolved"]["steps_per_epoch"] == STEPS
+    assert record["resolved"]["train_images"] == 100
+    assert record["versions"]["keras"] == keras.__version__
+    assert set(record["versions"]) == {"python", "tensorflow", "keras", "tf-slim", "shimzoo"}
+    assert record["command"]
+    assert (directory / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert RunDirectory(directory).read_result() == whole
+
+
+def test_metrics_have_a_line_an_epoch_and_the_result_is_the_last(whole):
+    lines = RunDirectory(whole.directory).read_metrics()
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert [line["step"] for line in lines] == [6, 12, 18]
+    assert [line["examples"] for line in lines] == [96, 192, 288]
+    assert lines[-1]["test_accuracy"] == whole.test_accuracy
+    # Warm-up to the peak within 64 examples, four steps, then down to zero.
+    rates = [line["learning_rate"] for line in lines]
+    assert CONFIG.learning_rate > rates[0] > rates[1] > rates[2] >= 0.0
+    assert all(line["images_per_second"] > 0 for line in lines)
+    assert whole.images_per_second > 0
+
+
+def test_tensorboard_has_both_parts_of_every_epoch(whole):
+    for part in ("train", "validation"):
+        assert epochs_in_events(whole.directory / "tensorboard" / part) == {0, 1, 2}
+
+
+def epochs_in_events(directory):
+    return {
+        event.step
+        for path in directory.iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == "epoch_loss"
+    }
+
+
+def test_the_final_weights_give_the_test_accuracy_that_is_reported(whole):
+    model = restored(whole.directory / "final.weights.h5")
+    model.compile(metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")])
+    test = run.evaluation_batches(run.load_dataset("digits").test, CONFIG)
+    logits = np.concatenate([model(images, training=False) for images, _ in test])
+    labels = np.concatenate([labels for _, labels in test])
+    assert np.mean(logits.argmax(axis=1) == labels) == pytest.approx(whole.test_accuracy)
+
+
+def test_a_run_stopped_again_and_again_ends_as_an_uninterrupted_one(whole, tmp_path, stop_at):
+    out = tmp_path / "run"
+    # After the first step, in mid-epoch, with an epoch's last step, with the first of the next.
+    for step, number in ((1, signal.SIGINT), (4, signal.SIGTERM), (6, signal.SIGINT), (13, 15)):
+        stop_at(step, number)
+        with pytest.raises(TrainingInterrupted) as stopped:
+            train(CONFIG, out=out, resume=out.exists())
+        assert (stopped.value.step, stopped.value.signal_number) == (step, number)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    result = train(CONFIG, out=out, resume=True)
+    for weight, expected in zip(final_weights(result), final_weights(whole), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    for line, expected in zip(without_times(out), without_times(whole.directory), strict=True):
+        assert line == pytest.approx(expected, rel=1e-5)
+    for part in ("train", "validation"):
+        assert epochs_in_events(out / "tensorboard" / part) == {0, 1, 2}
+
+
+def test_resuming_a_finished_run_says_so_and_trains_no_more(whole, capsys):
+    before = {path: path.stat().st_mtime_ns for path in whole.directory.rglob("*")}
+    assert train(CONFIG, out=whole.directory, resume=True) == whole
+    assert "is finished" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in whole.directory.rglob("*")} == before
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(tmp_path):
+    config = dataclasses.replace(CONFIG, learning_rate=1e30, warmup_examples=0)
+    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) at step [1-9]\d*:.*1e\+30"):
+        train(config, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "final.weights.h5").exists()
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"image_size": 31}, "31x31"), ({"batch_size": 101}, "batch size is 101.*100 training")],
+)
+def test_what_model_or_data_cannot_take_is_refused_before_anything_is_written(
+    tmp_path, setting, message
+):
+    with pytest.raises(ValueError, match=message):
+        train(dataclasses.replace(CONFIG, **setting), out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
