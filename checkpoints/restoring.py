@@ -106,7 +106,7 @@ def _open_keras_file(
         if fit.is_perfect:
             return checkpoint, fit
         tried.append((checkpoint, fit))
-    return min(tried, key=lambda attempt: attempt[1].count)
+    return min(tried, key=lambda attempt: attempt[1].distance)
 
 
 def _versions(model: keras.Model) -> Iterator[keras.Model]:
@@ -151,12 +151,13 @@ class _Fit:
         )
 
     @property
-    def count(self) -> int:
-        return len(self.missing) + len(self.unused) + len(self.unequal)
+    def distance(self) -> tuple[int, int]:
+        """Differences in names, which weigh more, and in shapes and dtypes."""
+        return len(self.missing) + len(self.unused), len(self.unequal)
 
     @property
     def is_perfect(self) -> bool:
-        return self.count == 0
+        return self.distance == (0, 0)
 
     def describe(self) -> str:
         parts = []

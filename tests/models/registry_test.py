@@ -68,8 +68,10 @@ def test_published_multiply_adds_are_those_of_the_net(name):
     published = variant.published.multiply_adds_millions
     if name == "mobilenet_v1_0.25_192":
         assert (published, round(multiply_adds / 1e6)) == (34, 30)
+    elif variant.depth_multiplier == 0.75:
+        assert multiply_adds / 1e6 == pytest.approx(published, rel=0.03)
     else:
-        assert multiply_adds / 1e6 == pytest.approx(published, rel=0.015, abs=0.5)
+        assert multiply_adds / 1e6 == pytest.approx(published, rel=0.01, abs=0.5)
 
 
 @pytest.mark.parametrize("stage", models.STAGES)
