@@ -50,14 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         command = typer.main.get_command(app)
-        exit_code = command.main(arguments, prog_name="shimzoo", standalone_mode=False) or 0
+        return command.main(arguments, prog_name="shimzoo", standalone_mode=False) or 0
     except Exception as error:
         if "--debug" in arguments:
             raise
         return _report(error)
-    if exit_code == 130:
-        typer.echo("shimzoo: stopped by Ctrl-C", err=True)
-    return exit_code
 
 
 @app.callback(invoke_without_command=True)

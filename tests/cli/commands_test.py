@@ -1,0 +1,188 @@
+"""The command line without TensorFlow: listing, showing, helping, and refusing bad input."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from shimzoo import cli, models
+
+NAME = "mobilenet_v1_0.25_128"
+
+
+def shimzoo(capsys, *arguments):
+    code = cli.main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def refused(capsys, *arguments):
+    """The one line with which a command line is refused."""
+    code, out, err = shimzoo(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("shimzoo: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_list_prints_every_name_on_its_line(capsys):
+    assert shimzoo(capsys, "list") == (0, "\n".join(models.list_models()) + "\n", "")
+    assert shimzoo(capsys, "list", "*_0.25_128")[1].split() == [NAME]
+
+
+def test_show_prints_the_record(capsys):
+    code, out, _ = shimzoo(capsys, "show", NAME)
+    variant = models.get_variant(NAME)
+    assert code == 0
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert f"input size {variant.input_size}" in lines
+    assert f"paper {variant.paper}" in lines
+    assert f"top1 percent {variant.published.top1_percent}" in lines
+
+
+@pytest.mark.parametrize("command", [(), ("list",), ("show",), ("train",)])
+def test_help_is_there_for_every_command(capsys, command):
+    code, out, err = shimzoo(capsys, *command, "--help")
+    assert (code, err) == (0, "")
+    assert "Usage: shimzoo" in out
+    assert shimzoo(capsys, *command, "-h")[1] == out
+
+
+def test_without_a_command_there_is_help(capsys):
+    assert shimzoo(capsys) == shimzoo(capsys, "--help")
+
+
+def test_help_of_train_tells_every_default(capsys):
+    out = " ".join(shimzoo(capsys, "train", "--help")[1].split())
+    for default in (NAME, "native", "digits", "runs/<model>-<stage>-<time>"):
+        assert f"[default: {default}]" in out
+    assert "shimmed, partially_native, native" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], ["'trian'", "'train'"]),
+        (["xyz"], ["'xyz'"]),
+        (["--debgu"], ["--debgu", "--debug"]),
+        (["train", "--epcohs", "3"], ["--epcohs", "--epochs"]),
+        (["train", "--epochs"], ["--epochs", "requires"]),
+        (["train", "now"], ["now"]),
+        (["show"], ["NAME"]),
+        (["show", "mobilnet_v1_0.25_128"], ["'mobilnet_v1_0.25_128'", NAME]),
+        (["list", "mobilenet_v1_0.25"], ["'mobilenet_v1_0.25'", NAME[:-3]]),
+        (["list", "%%%"], ["'%%%'", "shimzoo list"]),
+        (["train", "--model", "mobilenet_v1_0.25_12"], ["'mobilenet_v1_0.25_12'", NAME]),
+        (["train", "--stage", "nativ"], ["'nativ'", "shimmed, partially_native, native"]),
+        (["train", "--dataset", "mnist"], ["'mnist'", "digits"]),
+        (["train", "--batch-size", "0"], ["batch_size=0", "1 or more"]),
+        (["train", "--batch-size", "many"], ["--batch-size", "'many'", "whole number"]),
+        (["train", "--epochs", "0"], ["epochs=0", "1 or more"]),
+        (["train", "--epochs", "1.5"], ["--epochs", "'1.5'", "whole number"]),
+        (["train", "--image-size", "-1"], ["image_size=-1", "1 or more"]),
+        (["train", "--learning-rate", "0"], ["learning_rate=0.0", "above 0"]),
+        (["train", "--learning-rate", "nan"], ["learning_rate=nan", "above 0"]),
+        (["train", "--learning-rate", "fast"], ["--learning-rate", "'fast'", "a number"]),
+        (["train", "--seed", "-1"], ["seed=-1", "from 0 to 2147483647"]),
+        (["train", "--out", "/proc/run"], ["'/proc/run'", "can't be written"]),
+        (["train", "--resume"], ["--resume", "--out"]),
+        (["train", "--resume", "--out", "nowhere"], ["'nowhere'", "no run directory"]),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it_and_what_is_allowed(capsys, arguments, words):
+    line = refused(capsys, *arguments)
+    for word in words:
+        assert word in line
+
+
+def test_a_directory_of_other_files_is_refused(capsys, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    for options in ([], ["--overwrite"], ["--resume"]):
+        line = refused(capsys, "train", "--out", str(tmp_path), *options)
+        assert "not the directory of a training run" in line
+    line = refused(capsys, "train", "--out", str(tmp_path / "notes.txt"))
+    assert "is a file" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_debug_shows_the_traceback(place):
+    arguments = ["show", "no_such_model"]
+    arguments.insert(0 if place == "before" else 2, "--debug")
+    with pytest.raises(ValueError, match="no_such_model"):
+        cli.main(arguments)
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+from shimzoo import cli
+code = cli.main(sys.argv[1:])
+heavy = {"tensorflow", "keras", "numpy", "sklearn", "matplotlib", "tf_slim"} & set(sys.modules)
+assert not heavy, heavy
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["train", "--help"], 0),
+        (["list"], 0),
+        (["show", NAME], 0),
+        (["train", "--batch-size", "0"], 2),
+        (["train", "--out", "/proc/run"], 2),
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(arguments, code):
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == code, run.stderr
+
+
+WITHOUT_TENSORFLOW_INSTALLED = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            raise ModuleNotFoundError("No module named 'tensorflow'", name=name)
+
+sys.meta_path.insert(0, Missing())
+"""
+
+
+def test_missing_tensorflow_is_one_line_with_the_remedy(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW_INSTALLED)
+    run = subprocess.run(
+        [sys.executable, "-m", "shimzoo.cli", "train", "--out", str(tmp_path / "run")],
+        env={**os.environ, "PYTHONPATH": python_path(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert "pip install 'shimzoo[cpu]'" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def python_path(first):
+    return os.pathsep.join([str(first), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def test_another_keras_backend_is_one_line_with_the_remedy(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "shimzoo.cli", "train", "--out", str(tmp_path / "run")],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert "KERAS_BACKEND is 'jax'" in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
