@@ -1,0 +1,178 @@
+"""TF1's `Dense`, `Dropout` and `Flatten`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from .base import Layer, functional, smart_cond
+
+
+class Dense(Layer):
+    """Densely connected layer, `tf.compat.v1.layers.Dense`.
+
+    Makes `kernel` [input channels, units] and, with `use_bias`, `bias` [units].
+
+    Args:
+        units: number of outputs.
+        activation: callable on the outputs, or None for a linear layer.
+        use_bias: whether to add a bias.
+        kernel_initializer: initializer; None: the variable scope's, else Glorot uniform.
+        bias_initializer: initializer of the bias.
+        kernel_regularizer, bias_regularizer: callables `variable -> scalar loss`, or None.
+        activity_regularizer: callable `outputs -> scalar loss`, or None.
+        kernel_constraint, bias_constraint: callables applied after an optimizer's step, or None.
+        trainable: whether the weights are trainable.
+        name: name and variable scope.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Callable | None = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = None,
+        bias_initializer: Any = tf.compat.v1.zeros_initializer(),
+        kernel_regularizer: Callable | None = None,
+        bias_regularizer: Callable | None = None,
+        activity_regularizer: Callable | None = None,
+        kernel_constraint: Callable | None = None,
+        bias_constraint: Callable | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            trainable=trainable, name=name, activity_regularizer=activity_regularizer, **kwargs
+        )
+        self.units = int(units)
+        self.activation = activation
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
+        self.kernel_regularizer = kernel_regularizer
+        self.bias_regularizer = bias_regularizer
+        self.kernel_constraint = kernel_constraint
+        self.bias_constraint = bias_constraint
+        self.bias = None
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        if input_shape.rank is None or input_shape.rank < 2 or input_shape[-1] is None:
+            raise ValueError(
+                f"Dense layer {self.name} needs inputs of rank 2 or more with a known last "
+                f"dimension, got shape {input_shape}. Flatten or reshape the inputs first."
+            )
+        self.kernel = self.add_weight(
+            "kernel",
+            [input_shape[-1], self.units],
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                "bias",
+                [self.units],
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        if inputs.shape.rank == 2:
+            outputs = tf.matmul(inputs, self.kernel)
+        else:
+            outputs = tf.tensordot(inputs, self.kernel, [[inputs.shape.rank - 1], [0]])
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+class Dropout(Layer):
+    """Dropout, `tf.compat.v1.layers.Dropout`.
+
+    Args:
+        rate: the share of inputs that is dropped, in [0, 1). (Slim's `keep_prob` is `1 - rate`.)
+        noise_shape: shape of the keep/drop mask, None where it follows the inputs.
+        seed: seed of the random op.
+        name: name of the layer.
+    """
+
+    def __init__(
+        self,
+        rate: float = 0.5,
+        noise_shape: Any = None,
+        seed: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self.rate = rate
+        self.noise_shape = noise_shape
+        self.seed = seed
+
+    def call(self, inputs: tf.Tensor, training: Any = False) -> tf.Tensor:
+        def dropped() -> tf.Tensor:
+            return tf.nn.dropout(
+                inputs, rate=self.rate, noise_shape=self._noise_shape(inputs), seed=self.seed
+            )
+
+        return smart_cond(training, dropped, lambda: tf.identity(inputs))
+
+    def _noise_shape(self, inputs: tf.Tensor) -> Any:
+        if self.noise_shape is None or tf.is_tensor(self.noise_shape):
+            return self.noise_shape
+        shape = tf.shape(inputs)
+        return [shape[i] if size is None else size for i, size in enumerate(self.noise_shape)]
+
+
+class Flatten(Layer):
+    """Flattens all dimensions but the first, `tf.compat.v1.layers.Flatten`.
+
+    Args:
+        data_format: "channels_last" or "channels_first" (the inputs are then transposed, so that
+            the outputs' order does not depend on it).
+        name: name of the layer.
+    """
+
+    def __init__(
+        self, data_format: str | None = None, name: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self.data_format = data_format or "channels_last"
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        rank = inputs.shape.rank
+        if self.data_format == "channels_first" and rank is not None and rank > 1:
+            inputs = tf.transpose(inputs, [0, *range(2, rank), 1])
+        sizes = inputs.shape[1:]
+        if sizes.is_fully_defined():
+            return tf.reshape(
+                inputs, [-1 if inputs.shape[0] is None else inputs.shape[0], sizes.num_elements()]
+            )
+        return tf.reshape(inputs, [tf.shape(inputs)[0], -1])
+
+
+dense = functional(Dense)
+
+
+def dropout(
+    inputs: tf.Tensor,
+    rate: float = 0.5,
+    noise_shape: Any = None,
+    seed: int | None = None,
+    training: Any = False,
+    name: str | None = None,
+) -> tf.Tensor:
+    """Applies dropout to `inputs` where `training` is true; see `Dropout`."""
+    layer = Dropout(rate, noise_shape=noise_shape, seed=seed, name=name)
+    return layer(inputs, training=training)
+
+
+def flatten(
+    inputs: tf.Tensor, name: str | None = None, data_format: str = "channels_last"
+) -> tf.Tensor:
+    """Flattens all dimensions of `inputs` but the first; see `Flatten`."""
+    return Flatten(data_format=data_format, name=name)(inputs)
