@@ -34,9 +34,9 @@ _replaced: list[tuple[dict[str, Any], str, Any]] = []
 def install() -> None:
     """Makes untouched TF1 code work in this process, third-party code included.
 
-    Afterwards `tf.compat.v1.layers`, `tf.compat.v1.keras.utils.track_tf1_style_variables` and all of
-    TF-Slim 1.1.0 work under Keras 3: in decorated methods eagerly and in `tf.function`, in TF1
-    graphs with sessions as they always did. Installing twice is the same as once.
+    Afterwards `tf.compat.v1.layers`, `tf.compat.v1.keras.utils.track_tf1_style_variables` and
+    TF-Slim 1.1.0's layers work under Keras 3: in decorated methods eagerly and in `tf.function`, in
+    TF1 graphs with sessions as they always did. Installing twice is the same as once.
     """
     if _replaced:
         return

@@ -83,7 +83,7 @@ class _HasOp:
         return VariableOp(self.name.removesuffix(":0"), self.device)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _class_with_op(variable_class: type) -> type:
     return type(variable_class.__name__, (_HasOp, variable_class), {})
 

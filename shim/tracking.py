@@ -40,7 +40,6 @@ def track_tf1_style_variables(method: Callable) -> Callable:
         TypeError: at the call, if the object is neither a Keras layer nor a `tf.Module`.
 
     Example:
-
     ```python
     class Dense(keras.Layer):
         @shim.track_tf1_style_variables
@@ -169,7 +168,7 @@ class LayerVariables(keras.Layer):
             store[_saved_key(name)] = variable
 
     def load_own_variables(self, store: Any) -> None:
-        saved = {_name_of_saved_key(key): key for key in store.keys()}
+        saved = {_name_of_saved_key(key): key for key in list(store.keys())}
         missing = [name for name in self._tracked_by_name if name not in saved]
         unknown = [name for name in saved if name not in self._tracked_by_name]
         if missing or (unknown and self._tracked_by_name):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops import variable_scope, variables
@@ -71,14 +73,9 @@ class VariableStore(variable_scope._VariableStore):
     ) -> tf.Variable:
         """Returns the variable of that full name; makes it if there is none.
 
-        Args:
-            name: full TF1 name, scope included.
-            reuse: True: the variable must exist. Anything else means "create or get", since every
-                call after an object's first meets the variables of the one before.
-            custom_getter: as for `tf.compat.v1.get_variable`.
-            shape, dtype, initializer, regularizer, trainable, collections, caching_device,
-            partitioner, validate_shape, use_resource, constraint, synchronization, aggregation:
-                as for `tf.compat.v1.get_variable`.
+        The arguments are those of `tf.compat.v1.get_variable`, with the scope in `name`. Only
+        `reuse=True` is heard (the variable must exist): every call after an object's first meets
+        the variables of the one before, so anything else means "create or get".
 
         Returns:
             The `tf.Variable` (a `PartitionedVariable` with a partitioner).
@@ -218,6 +215,8 @@ class VariableStore(variable_scope._VariableStore):
             aggregation=aggregation,
         )
         self._vars[name] = variable
+        if isinstance(regularizer, str):
+            regularizer = keras.regularizers.get(regularizer)
         # Slim's regularizers return None for a scale of zero: then there is no loss at all.
         if regularizer is not None and _has_loss(regularizer, variable):
             self.regularization_losses[name] = functools.partial(regularizer, variable)
@@ -227,8 +226,6 @@ class VariableStore(variable_scope._VariableStore):
         return variable
 
     def _nearest(self, name: str) -> str:
-        import difflib
-
         near = difflib.get_close_matches(name, self._vars, n=3)
         return f"Near it: {', '.join(near)}. " if near else ""
 
@@ -280,7 +277,7 @@ def _initial_value(
     if initializer is None:
         initializer = _default_initializer(name, dtype)
     if isinstance(initializer, str):
-        initializer = tf.keras.initializers.get(initializer)
+        initializer = keras.initializers.get(initializer)
     if inspect.isclass(initializer):
         initializer = initializer()
     if not callable(initializer):

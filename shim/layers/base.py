@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -170,7 +169,7 @@ class Layer:
         return variable
 
     def add_loss(self, loss: tf.Tensor) -> None:
-        """Adds a loss of this call to TF1's collection and to the decorated Keras layer's losses."""
+        """Adds a loss of this call to TF1's collection and to the decorated layer's losses."""
         ops.add_to_collection(ops.GraphKeys.REGULARIZATION_LOSSES, loss)
         if current_collections() is None:
             self.losses.append(loss)
@@ -206,7 +205,6 @@ def functional(layer_class: type[Layer]) -> Callable:
     reuse = inspect.Parameter("reuse", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)
     signature = signature.replace(parameters=[inputs, *own, *([reuse] if has_weights else [])])
 
-    @functools.wraps(layer_class.__init__, assigned=("__doc__",), updated=())
     def function(*args: Any, **kwargs: Any) -> Any:
         arguments = signature.bind(*args, **kwargs).arguments
         inputs = arguments.pop("inputs")
@@ -217,7 +215,6 @@ def functional(layer_class: type[Layer]) -> Callable:
     function.__name__ = function.__qualname__ = _snake_case(layer_class.__name__)
     function.__doc__ = layer_class.__doc__
     function.__signature__ = signature
-    del function.__wrapped__
     return function
 
 
@@ -226,7 +223,8 @@ def smart_cond(predicate: Any, true_fn: Callable, false_fn: Callable) -> Any:
 
     Args:
         predicate: a bool, 0 or 1, or a boolean scalar tensor or variable.
-        true_fn, false_fn: callables without arguments with outputs of the same structure.
+        true_fn: callable without arguments.
+        false_fn: callable without arguments, with outputs of `true_fn`'s structure.
     """
     value = constant_value(predicate)
     if value is None:

@@ -34,7 +34,7 @@ def tensor_format(data_format: str, rank: int) -> str:
     return formats[data_format][rank]
 
 
-class _Convolution(Layer):
+class Convolution(Layer):
     """A convolution, as in `tf.compat.v1.layers`.
 
     Makes `kernel` [*kernel size, input channels, filters] and, with `use_bias`, `bias` [filters].
@@ -164,13 +164,15 @@ class _Convolution(Layer):
         return [1, *sizes, 1]
 
 
-class Conv1D(_Convolution):
-    __doc__ = _Convolution.__doc__
+class Conv1D(Convolution):
+    """Convolves sequences, [batch, width, channels]; see `Convolution`."""
+
     _rank = 1
 
 
-class Conv2D(_Convolution):
-    __doc__ = _Convolution.__doc__
+class Conv2D(Convolution):
+    """Convolves images, [batch, height, width, channels]; see `Convolution`."""
+
     _rank = 2
 
     def _convolve(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -186,12 +188,13 @@ class Conv2D(_Convolution):
         )
 
 
-class Conv3D(_Convolution):
-    __doc__ = _Convolution.__doc__
+class Conv3D(Convolution):
+    """Convolves volumes, [batch, depth, height, width, channels]; see `Convolution`."""
+
     _rank = 3
 
 
-class _TransposedConvolution(_Convolution):
+class TransposedConvolution(Convolution):
     """A transposed convolution, as in `tf.compat.v1.layers`.
 
     Makes `kernel` [*kernel size, filters, input channels] and, with `use_bias`, `bias` [filters].
@@ -285,17 +288,19 @@ class _TransposedConvolution(_Convolution):
         return tf.stack([sizes[0], *spatial, self.filters])
 
 
-class Conv2DTranspose(_TransposedConvolution):
-    __doc__ = _TransposedConvolution.__doc__
+class Conv2DTranspose(TransposedConvolution):
+    """Transposed convolution of images; see `TransposedConvolution`."""
+
     _rank = 2
 
 
-class Conv3DTranspose(_TransposedConvolution):
-    __doc__ = _TransposedConvolution.__doc__
+class Conv3DTranspose(TransposedConvolution):
+    """Transposed convolution of volumes; see `TransposedConvolution`."""
+
     _rank = 3
 
 
-class _SeparableConvolution(_Convolution):
+class SeparableConvolution(Convolution):
     """A depthwise convolution followed by a pointwise one, as in `tf.compat.v1.layers`.
 
     Makes `depthwise_kernel` [*kernel size, input channels, depth multiplier], `pointwise_kernel`
@@ -394,8 +399,9 @@ class _SeparableConvolution(_Convolution):
         self._build_bias()
 
 
-class SeparableConv1D(_SeparableConvolution):
-    __doc__ = _SeparableConvolution.__doc__
+class SeparableConv1D(SeparableConvolution):
+    """Separable convolution of sequences; see `SeparableConvolution`."""
+
     _rank = 1
 
     def _convolve(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -413,8 +419,9 @@ class SeparableConv1D(_SeparableConvolution):
         return tf.squeeze(outputs, [height_axis])
 
 
-class SeparableConv2D(_SeparableConvolution):
-    __doc__ = _SeparableConvolution.__doc__
+class SeparableConv2D(SeparableConvolution):
+    """Separable convolution of images; see `SeparableConvolution`."""
+
     _rank = 2
 
     def _convolve(self, inputs: tf.Tensor) -> tf.Tensor:

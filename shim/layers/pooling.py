@@ -10,7 +10,7 @@ from .base import Layer, functional
 from .convolutional import as_tuple, tensor_format
 
 
-class _Pooling(Layer):
+class Pooling(Layer):
     """Pools over windows of the spatial dimensions.
 
     Args:
@@ -56,33 +56,39 @@ class _Pooling(Layer):
         )
 
 
-class AveragePooling1D(_Pooling):
-    __doc__ = _Pooling.__doc__
+class AveragePooling1D(Pooling):
+    """Takes averages over windows of sequences; see `Pooling`."""
+
     _rank, _pooling_type = 1, "avg"
 
 
-class AveragePooling2D(_Pooling):
-    __doc__ = _Pooling.__doc__
+class AveragePooling2D(Pooling):
+    """Takes averages over windows of images; see `Pooling`."""
+
     _rank, _pooling_type = 2, "avg"
 
 
-class AveragePooling3D(_Pooling):
-    __doc__ = _Pooling.__doc__
+class AveragePooling3D(Pooling):
+    """Takes averages over windows of volumes; see `Pooling`."""
+
     _rank, _pooling_type = 3, "avg"
 
 
-class MaxPooling1D(_Pooling):
-    __doc__ = _Pooling.__doc__
+class MaxPooling1D(Pooling):
+    """Takes maxima over windows of sequences; see `Pooling`."""
+
     _rank, _pooling_type = 1, "max"
 
 
-class MaxPooling2D(_Pooling):
-    __doc__ = _Pooling.__doc__
+class MaxPooling2D(Pooling):
+    """Takes maxima over windows of images; see `Pooling`."""
+
     _rank, _pooling_type = 2, "max"
 
 
-class MaxPooling3D(_Pooling):
-    __doc__ = _Pooling.__doc__
+class MaxPooling3D(Pooling):
+    """Takes maxima over windows of volumes; see `Pooling`."""
+
     _rank, _pooling_type = 3, "max"
 
 
