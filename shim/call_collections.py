@@ -16,6 +16,8 @@ from typing import Any
 from tensorflow.python.framework import ops
 from tensorflow.python.ops import variable_scope
 
+from .scopes import tf1_variable_scopes
+
 _REGULARIZATION_LOSSES = ops.GraphKeys.REGULARIZATION_LOSSES
 
 
@@ -127,6 +129,7 @@ def decorated_call(owner: Any, store: variable_scope._VariableStore) -> Iterator
     with contextlib.ExitStack() as stack:
         enclosing_scope = _enclosing_variable_scope()
         if _active.collections is None:
+            stack.enter_context(tf1_variable_scopes())
             stack.enter_context(_own_collections(ops.get_default_graph()))
         scopes = variable_scope._VariableScopeStore()
         if enclosing_scope is not None:

@@ -1,0 +1,95 @@
+"""Variable scopes that keep TF1's semantics when TensorFlow runs eagerly."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.ops import variable_scope
+
+_PlainVariableScope = variable_scope.VariableScope
+_lock = threading.Lock()
+_users = 0
+
+
+class _OfAnyVariableScope(type):
+    """TensorFlow tells scopes from names by `isinstance`; scopes made outside must pass too."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, _PlainVariableScope)
+
+
+class TF1VariableScope(_PlainVariableScope, metaclass=_OfAnyVariableScope):
+    """TensorFlow's variable scope, without what it drops eagerly: `reuse` and `caching_device`.
+
+    The arguments are those of `tf.compat.v1.VariableScope`.
+    """
+
+    def __init__(
+        self, reuse: Any, *args: Any, caching_device: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(reuse, *args, **kwargs)
+        self._reuse = reuse
+        self._caching_device = caching_device
+
+    def set_caching_device(self, caching_device: Any) -> None:
+        self._caching_device = caching_device
+
+    def get_variable(
+        self,
+        var_store: Any,
+        name: str,
+        dtype: Any = None,
+        initializer: Any = None,
+        reuse: Any = None,
+        **arguments: Any,
+    ) -> tf.Variable:
+        """Asks the store for the variable `name` of this scope, with the scope's defaults."""
+        defaults: dict[str, Callable | Any] = {
+            "regularizer": self._regularizer,
+            "caching_device": self._caching_device,
+            "partitioner": self._partitioner,
+            "custom_getter": self._custom_getter,
+            "constraint": self._constraint,
+        }
+        for argument, default in defaults.items():
+            if arguments.get(argument) is None:
+                arguments[argument] = default
+        if dtype is not None and initializer is not None and not callable(initializer):
+            initializer = tf.convert_to_tensor(initializer)
+            if initializer.dtype.base_dtype != tf.as_dtype(dtype).base_dtype:
+                raise ValueError(
+                    f"Variable {name}: its initializer is of dtype {initializer.dtype.name}, but "
+                    f"dtype={tf.as_dtype(dtype).name} is asked for. Give both the same dtype."
+                )
+        return var_store.get_variable(
+            f"{self._name}/{name}" if self._name else name,
+            dtype=self._dtype if dtype is None else dtype,
+            initializer=self._initializer if initializer is None else initializer,
+            reuse=self._reuse if reuse is None else reuse,
+            **arguments,
+        )
+
+
+@contextlib.contextmanager
+def tf1_variable_scopes() -> Iterator[None]:
+    """Makes `variable_scope` open TF1 scopes as long as any thread is inside.
+
+    TensorFlow looks the class up in its module, so that is where it is replaced. A scope that some
+    other thread opens meanwhile, outside of any decorated method, differs only in what it says of
+    its `reuse`.
+    """
+    global _users
+    with _lock:
+        _users += 1
+        variable_scope.VariableScope = TF1VariableScope
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                variable_scope.VariableScope = _PlainVariableScope
