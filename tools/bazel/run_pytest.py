@@ -41,10 +41,20 @@ def import_from_runfiles(root: Path) -> None:
     os.environ["PYTHONPATH"] = f"{packages}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")
 
 
+def give_a_home_of_its_own() -> None:
+    """Keeps libraries' caches and settings out of the user's home, which may be read-only."""
+    home = Path(os.environ["TEST_TMPDIR"]) / "home"
+    home.mkdir()
+    os.environ["HOME"] = str(home)
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        os.environ.pop(name, None)
+
+
 def main() -> int:
     """Runs pytest on the file named on the command line and returns Bazel's exit code."""
     root = Path(os.environ["TEST_SRCDIR"]) / os.environ["TEST_WORKSPACE"]
     import_from_runfiles(root)
+    give_a_home_of_its_own()
     arguments = [
         f"--rootdir={root}",
         f"--config-file={root / 'pyproject.toml'}",
