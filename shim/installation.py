@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -56,13 +58,24 @@ def uninstall() -> None:
 
 
 def _replacements() -> Iterator[tuple[dict[str, Any], str, Any]]:
-    # TensorFlow loads these two on first access, and with Keras 3 refuses; what is already in the
-    # loader's own namespace is not loaded.
-    for name in layers.__all__:
-        yield vars(tf.compat.v1.layers), name, getattr(layers, name)
-    yield vars(tf.compat.v1.keras), "utils", _keras_utils()
+    for api in _tf1_apis():
+        # TensorFlow loads these two on first access, and with Keras 3 refuses; what is already in
+        # the loader's own namespace is not loaded.
+        for name in layers.__all__:
+            yield vars(api.layers), name, getattr(layers, name)
+        yield vars(api.keras), "utils", _keras_utils()
     yield from _layer_modules()
     yield from _moved_names()
+
+
+def _tf1_apis() -> list[types.ModuleType]:
+    """`tf.compat.v1` and its twins: `import tensorflow.compat.v1` makes a module of its own."""
+    importlib.import_module("tensorflow.compat.v1")
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name.startswith("tensorflow.") and name.endswith("compat.v1")
+    ]
 
 
 def _keras_utils() -> types.ModuleType:

@@ -28,9 +28,7 @@ class TF1VariableScope(_PlainVariableScope, metaclass=_OfAnyVariableScope):
     The arguments are those of `tf.compat.v1.VariableScope`.
     """
 
-    def __init__(
-        self, reuse: Any, *args: Any, caching_device: Any = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, reuse: Any, *args: Any, caching_device: Any = None, **kwargs: Any) -> None:
         super().__init__(reuse, *args, **kwargs)
         self._reuse = reuse
         self._caching_device = caching_device

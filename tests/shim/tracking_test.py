@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from shimzoo import shim
 
 tf1 = tf.compat.v1

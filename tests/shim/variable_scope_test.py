@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from shimzoo import shim
 
 tf1 = tf.compat.v1
@@ -264,7 +263,7 @@ def test_g06_another_dtype_is_an_error_that_names_both():
             scalar()
             return scalar(dtype=tf.int32)
 
-    with pytest.raises(ValueError, match="a/v has dtype float32.*dtype int32"):
+    with pytest.raises(ValueError, match=r"a/v has dtype float32.*dtype int32"):
         names_made_by(code)
 
 
