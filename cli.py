@@ -223,30 +223,24 @@ def _program() -> str:
 
 
 def _print_result(result: TrainResult) -> None:
-    import rich.box
-    import rich.console
-    import rich.table
-    import rich.text
-
     from .training import run_directory
 
-    table = rich.table.Table(box=rich.box.SIMPLE, show_header=False)
-    directory = run_directory.RunDirectory(result.directory)
+    files = run_directory.RunDirectory(result.directory)
     rows = {
         "stage": result.stage,
         "test accuracy": f"{result.test_accuracy:.4f}",
         "images/s": f"{result.images_per_second:,.0f} in training, the first step left out",
         "wall time": f"{result.wall_time_s:.0f} s, after TensorFlow's start",
-        "final weights": str(directory.final_weights),
-        "curve": str(directory.curve_png),
-        "metrics": str(directory.metrics_jsonl),
-        "settings": str(directory.config_json),
-        "tensorboard": str(directory.tensorboard),
-        "checkpoints": str(directory.checkpoints),
+        "settings": files.config_json,
+        "metrics": files.metrics_jsonl,
+        "curve": files.curve_png,
+        "tensorboard": files.tensorboard,
+        "checkpoints": files.checkpoints,
+        "final weights": files.final_weights,
     }
+    typer.echo()
     for name, value in rows.items():
-        table.add_row(name, rich.text.Text(value, overflow="fold"))
-    rich.console.Console(highlight=False).print(table)
+        typer.echo(f"{name:<15}{value}")
 
 
 def _print_record(record: dict[str, Any], indent: str = "") -> None:

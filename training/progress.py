@@ -87,7 +87,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Shows the test's figures; not on a terminal, prints the epoch's line."""
-        self._test_accuracy = f"  test accuracy {logs['val_accuracy']:.3f}"
+        self._test_accuracy = f"  test {logs['val_accuracy']:.3f}"
         status = self._status(logs)
         self._bar.update(self._task, status=status)
         if not self._console.is_terminal:
