@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.python.ops import variable_scope, variables
 from tensorflow.python.util import function_utils
 
-from .call_collections import current_collections
+from .call_collections import current_collections, current_owner
 from .tracked_variable import make_variable
 
 VariableSynchronization = tf.VariableSynchronization
@@ -153,7 +153,8 @@ class VariableStore(variable_scope._VariableStore):
         collections: list[str] | None = None,
         constraint: Callable | None = None,
         **arguments: Any,
-    ) -> tf.Variable:
+    ) -> tf.Variable | tf.Tensor:
+        compute_dtype, dtype = dtype, _storage_dtype(dtype)
         variable = self._vars.get(name)
         if variable is None:
             if reuse is True:
@@ -178,7 +179,7 @@ class VariableStore(variable_scope._VariableStore):
         current_collections().register_variable(
             variable, collections, variable.trainable, self.regularization_losses.get(name)
         )
-        return variable
+        return variable if dtype == compute_dtype else tf.cast(variable, compute_dtype)
 
     def _create(
         self,
@@ -228,6 +229,18 @@ class VariableStore(variable_scope._VariableStore):
     def _nearest(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._vars, n=3)
         return f"Near it: {', '.join(near)}. " if near else ""
+
+
+def _storage_dtype(dtype: tf.DType) -> tf.DType:
+    """The dtype a variable is kept in where TF1 code asks for `dtype`.
+
+    TF1 layers ask for the dtype of their inputs. In a Keras layer with a mixed policy that is the
+    compute dtype, and variables are to be kept in the policy's variable dtype.
+    """
+    owner = current_owner()
+    if isinstance(owner, keras.Layer) and dtype.name == owner.compute_dtype:
+        return tf.as_dtype(owner.variable_dtype)
+    return dtype
 
 
 def _accepts_constraint(custom_getter: Callable) -> bool:

@@ -268,3 +268,20 @@ def test_g19_tf1_layers_outside_of_a_decorated_method_say_what_to_do():
     message = r"'net/conv2d'.*outside of a decorated method"
     with tf1.variable_scope("net"), pytest.raises(RuntimeError, match=message):
         tf1.layers.conv2d(tf.constant(IMAGES), 2, 3)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_computes_in_half_and_keeps_float32(policy):
+    layer, reference = SlimNet(dtype=policy), SlimNet()
+    layer(IMAGES)
+    reference(IMAGES)
+    for variable, value in zip(layer.weights, reference.weights, strict=True):
+        variable.assign(value)
+    outputs = layer(IMAGES)
+    assert outputs.dtype == policy.removeprefix("mixed_")
+    assert {v.dtype for v in layer.weights} == {"float32"}
+    np.testing.assert_allclose(tf.cast(outputs, tf.float32), reference(IMAGES), atol=0.1)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.cast(layer(IMAGES, training=True), tf.float32))
+    gradients = tape.gradient(loss, layer.trainable_weights)
+    assert {g.dtype.name for g in gradients} == {"float32"}
