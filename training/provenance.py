@@ -12,8 +12,12 @@ import sys
 _PACKAGE = pathlib.Path(__file__).resolve().parent.parent
 
 
-def versions() -> dict[str, str]:
-    """Versions of python, tensorflow, keras, tf-slim and shimzoo."""
+def versions() -> dict[str, str | None]:
+    """Versions of python, tensorflow, keras, tf-slim and shimzoo.
+
+    Returns:
+        The versions by name; None for shimzoo where it runs from a checkout uninstalled.
+    """
     import keras
     import tensorflow as tf
 
@@ -22,8 +26,15 @@ def versions() -> dict[str, str]:
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "tf-slim": importlib.metadata.version("tf-slim"),
-        "shimzoo": importlib.metadata.version("shimzoo"),
+        "shimzoo": _own_version(),
     }
+
+
+def _own_version() -> str | None:
+    try:
+        return importlib.metadata.version("shimzoo")
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def git_revision() -> str | None:

@@ -82,7 +82,9 @@ def train(
     if resume:
         checkpoint.restore()
         directory.keep_metrics_until(position.step)
-    _print_start(console, config, model, dataset, steps, strategy, directory, position)
+    _print_start(console, config, model, dataset, steps, strategy, directory)
+    if resume:
+        console.print(f"resumed  after {position.step} of {position.total_steps} steps")
 
     throughput = callbacks.Throughput(config.batch_size)
     bar = ProgressBar(console, position, throughput, config.epochs)
@@ -98,8 +100,8 @@ def train(
         ]
         _fit(model, config, dataset, steps, position, after_steps)
 
-    metrics = directory.read_metrics()
     checkpoints.save(model, directory.final_weights, format="h5")
+    metrics = directory.read_metrics()
     draw_curve(metrics, f"{config.model}, {config.stage}, on {config.dataset}", directory.curve_png)
     result = TrainResult(
         model=config.model,
@@ -220,7 +222,6 @@ def _print_start(
     steps: int,
     strategy: tf.distribute.Strategy,
     directory: run_directory.RunDirectory,
-    position: Position,
 ) -> None:
     size = config.image_size
     lines = {
@@ -232,7 +233,5 @@ def _print_start(
         f"{keras.config.dtype_policy().name}, jit_compile {model.jit_compile}",
         "files": str(directory.path),
     }
-    if position.step:
-        lines["resumed"] = f"at step {position.step} of {position.total_steps}"
     for name, text in lines.items():
         console.print(f"{name:<9}{text}", markup=False)

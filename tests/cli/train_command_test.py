@@ -108,7 +108,7 @@ def test_ctrl_c_and_the_command_it_prints_lead_to_the_same_weights(whole, tmp_pa
         shlex.split(command), cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert (resumed.returncode, resumed.stderr) == (0, "")
-    assert f"at step {stopped} of 130" in resumed.stdout
+    assert f"after {stopped} of 130 steps" in resumed.stdout
     expected, weights = final_weights(whole[1]), final_weights(directory)
     assert weights.keys() == expected.keys()
     for name, value in weights.items():
