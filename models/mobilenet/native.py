@@ -83,8 +83,7 @@ class DepthwiseConv(keras.layers.DepthwiseConv2D):
         self.batch_norm = batch_norm(options, self.dtype_policy)
 
     def build(self, input_shape: tuple) -> None:
-        """Makes the weights for inputs `[B, H, W, C]`."""
-        # As in the base class, whose name for it is "kernel".
+        """As in the base class, which calls the weight `kernel`."""
         self.kernel = self.add_weight(
             name="depthwise_kernel",
             shape=(*self.kernel_size, input_shape[-1], self.depth_multiplier),
@@ -134,9 +133,7 @@ class MobilenetV1(keras.Model):
 
     Args:
         variant: Name of the variant, which decides the depth multiplier if no option does.
-        name: Name of the model, the TF1 scope of its variables.
-        dtype: Dtype or policy of the layers.
-        trainable: Whether the weights are trainable.
+        name, dtype, trainable: As for `keras.Model`; the name is the TF1 scope of the variables.
         **options: See `variants.Options`.
 
     Raises:
@@ -212,7 +209,7 @@ class MobilenetV1(keras.Model):
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         """As `call`, with the bookkeeping of `keras.Model`."""
-        self._check_images(images)
+        self.options.check_images(images)  # In `call` Keras would wrap the message in its own.
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> Any:
@@ -227,13 +224,9 @@ class MobilenetV1(keras.Model):
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
-        self._check_images(images)
+        self.options.check_images(images)
         _, end_points = self._forward(images, training)
         return end_points
-
-    def _check_images(self, images) -> None:
-        # Outside of `call`, where Keras would wrap the message in its own.
-        self.options.check_images(images.shape, keras.backend.standardize_dtype(images.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
+from ..float32_storage import float32_storage
 from . import variants
 
 shim.install()
@@ -20,26 +21,25 @@ import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim suppl
 
 def mobilenet_v1_arg_scope(options: variants.Options, is_training: bool) -> dict:
     """Defaults of Slim's layers: initializer, norm, activation and weight decay."""
-    batch_norm_params = {
-        "is_training": is_training,
-        "decay": options.batch_norm_decay,
-        "epsilon": options.batch_norm_epsilon,
-        "scale": True,
-        "center": True,
-    }
+    initializer = tf.truncated_normal_initializer(stddev=variants.INITIALIZER_STDDEV)
+    regularizer = slim.l2_regularizer(options.weight_decay)
     with (
         slim.arg_scope(
             [slim.conv2d],
-            weights_initializer=tf.truncated_normal_initializer(stddev=variants.INITIALIZER_STDDEV),
+            weights_regularizer=regularizer,
+            weights_initializer=initializer,
             activation_fn=tf.nn.relu6,
             normalizer_fn=slim.batch_norm,
             padding="SAME",
         ),
-        slim.arg_scope([slim.batch_norm], **batch_norm_params),
-        slim.arg_scope([slim.dropout], is_training=is_training),
         slim.arg_scope(
-            [slim.conv2d], weights_regularizer=slim.l2_regularizer(options.weight_decay)
-        ) as scope,
+            [slim.batch_norm],
+            decay=options.batch_norm_decay,
+            epsilon=options.batch_norm_epsilon,
+            scale=True,
+            center=True,
+        ),
+        slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training) as scope,
     ):
         return scope
 
@@ -114,8 +114,7 @@ class DepthwiseConv(keras.layers.DepthwiseConv2D):
         self.batch_norm = batch_norm(options, self.dtype_policy)
 
     def build(self, input_shape: tuple) -> None:
-        """Makes the weights for inputs `[B, H, W, C]`."""
-        # As in the base class, whose name for it is "kernel".
+        """As in the base class, which calls the weight `kernel`."""
         self.kernel = self.add_weight(
             name="depthwise_kernel",
             shape=(*self.kernel_size, input_shape[-1], self.depth_multiplier),
@@ -135,9 +134,7 @@ class MobilenetV1(keras.Model):
 
     Args:
         variant: Name of the variant, which decides the depth multiplier if no option does.
-        name: Name of the model, the TF1 scope of its variables.
-        dtype: Dtype or policy of the layers.
-        trainable: Whether the weights are trainable.
+        name, dtype, trainable: As for `keras.Model`; the name is the TF1 scope of the variables.
         **options: See `variants.Options`.
 
     Raises:
@@ -160,19 +157,17 @@ class MobilenetV1(keras.Model):
 
     def _make_layers(self, options, dtype) -> None:
         body = []
-        for i, conv in enumerate(options.conv_defs()):
-            scope = f"Conv2d_{i}"
-            if conv.separable:
-                body += [
-                    DepthwiseConv(conv, options, dtype, name=f"{scope}_depthwise"),
-                    Conv(conv.depth, 1, 1, options, dtype, name=f"{scope}_pointwise"),
-                ]
+        for i, conv in enumerate(options.conv_defs()[1:], start=1):
+            body += [
+                DepthwiseConv(conv, options, dtype, name=f"Conv2d_{i}_depthwise"),
+                Conv(conv.depth, 1, 1, options, dtype, name=f"Conv2d_{i}_pointwise"),
+            ]
         self.body = tuple(body)  # `tf.train.Checkpoint` does not see layers in a list.
 
     @shim.track_tf1_style_variables
     def _forward(self, images, training) -> tuple:
         with (
-            tf.variable_scope(self.name),
+            tf.variable_scope(self.name, custom_getter=float32_storage),
             slim.arg_scope(mobilenet_v1_arg_scope(self.options, is_training=bool(training))),
         ):
             net, end_points = self._body(images, training)
@@ -213,13 +208,24 @@ class MobilenetV1(keras.Model):
 
     @property
     def weights(self) -> list[keras.Variable]:
-        """All weights in TF1's creation order: stem, body, head."""
+        """In TF1's creation order, as the other versions have it: stem, body, head."""
+        return self._in_creation_order(super().weights)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The weights, then the state of metrics."""
+        return self._in_creation_order(super().variables)
+
+    def _in_creation_order(self, variables) -> list[keras.Variable]:
         scopes = ["Conv2d_0", *(layer.name for layer in self.body), "Logits"]
-        return sorted(super().weights, key=lambda weight: scopes.index(weight.path.split("/")[1]))
+        # Sorted by a row with one True, at the variable's scope: the earlier, the greater.
+        return sorted(
+            variables, key=lambda v: [s in v.path.split("/") for s in scopes], reverse=True
+        )
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         """As `call`, with the bookkeeping of `keras.Model`."""
-        self._check_images(images)
+        self.options.check_images(images)  # In `call` Keras would wrap the message in its own.
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> Any:
@@ -234,13 +240,9 @@ class MobilenetV1(keras.Model):
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
-        self._check_images(images)
+        self.options.check_images(images)
         _, end_points = self._forward(images, training)
         return end_points
-
-    def _check_images(self, images) -> None:
-        # Outside of `call`, where Keras would wrap the message in its own.
-        self.options.check_images(images.shape, keras.backend.standardize_dtype(images.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -11,6 +11,7 @@ import keras
 import tensorflow.compat.v1 as tf
 
 from ... import shim
+from ..float32_storage import float32_storage
 from . import variants
 
 shim.install()
@@ -19,27 +20,25 @@ import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim suppl
 
 def mobilenet_v1_arg_scope(options: variants.Options, is_training: bool) -> dict:
     """Defaults of Slim's layers: initializer, norm, activation and weight decay."""
-    batch_norm_params = {
-        "is_training": is_training,
-        "decay": options.batch_norm_decay,
-        "epsilon": options.batch_norm_epsilon,
-        "scale": True,
-        "center": True,
-    }
+    initializer = tf.truncated_normal_initializer(stddev=variants.INITIALIZER_STDDEV)
+    regularizer = slim.l2_regularizer(options.weight_decay)
     with (
         slim.arg_scope(
             [slim.conv2d, slim.separable_conv2d],
-            weights_initializer=tf.truncated_normal_initializer(stddev=variants.INITIALIZER_STDDEV),
+            weights_initializer=initializer,
             activation_fn=tf.nn.relu6,
             normalizer_fn=slim.batch_norm,
             padding="SAME",
         ),
-        slim.arg_scope([slim.batch_norm], **batch_norm_params),
-        slim.arg_scope([slim.dropout], is_training=is_training),
-        # None for depthwise weights: they have no redundancy to regularize.
+        slim.arg_scope([slim.conv2d], weights_regularizer=regularizer),  # Not on depthwise ones.
         slim.arg_scope(
-            [slim.conv2d], weights_regularizer=slim.l2_regularizer(options.weight_decay)
-        ) as scope,
+            [slim.batch_norm],
+            decay=options.batch_norm_decay,
+            epsilon=options.batch_norm_epsilon,
+            scale=True,
+            center=True,
+        ),
+        slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training) as scope,
     ):
         return scope
 
@@ -50,9 +49,7 @@ class MobilenetV1(keras.Model):
 
     Args:
         variant: Name of the variant, which decides the depth multiplier if no option does.
-        name: Name of the model, the TF1 scope of its variables.
-        dtype: Dtype or policy of the layers.
-        trainable: Whether the weights are trainable.
+        name, dtype, trainable: As for `keras.Model`; the name is the TF1 scope of the variables.
         **options: See `variants.Options`.
 
     Raises:
@@ -75,7 +72,7 @@ class MobilenetV1(keras.Model):
     @shim.track_tf1_style_variables
     def _forward(self, images, training) -> tuple:
         with (
-            tf.variable_scope(self.name),
+            tf.variable_scope(self.name, custom_getter=float32_storage),
             slim.arg_scope(mobilenet_v1_arg_scope(self.options, is_training=bool(training))),
         ):
             net, end_points = self._body(images, training)
@@ -129,7 +126,7 @@ class MobilenetV1(keras.Model):
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         """As `call`, with the bookkeeping of `keras.Model`."""
-        self._check_images(images)
+        self.options.check_images(images)  # In `call` Keras would wrap the message in its own.
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> Any:
@@ -144,13 +141,9 @@ class MobilenetV1(keras.Model):
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
-        self._check_images(images)
+        self.options.check_images(images)
         _, end_points = self._forward(images, training)
         return end_points
-
-    def _check_images(self, images) -> None:
-        # Outside of `call`, where Keras would wrap the message in its own.
-        self.options.check_images(images.shape, keras.backend.standardize_dtype(images.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -261,17 +261,16 @@ class Options:
                 stride_so_far *= conv.stride
         return tuple(resolved)
 
-    def check_images(self, shape: Sequence[int | None], dtype: str) -> None:
+    def check_images(self, images: Any) -> None:
         """Checks images before any layer sees them, so that all versions complain alike.
 
         Args:
-            shape: Shape of the images, `[B, H, W, 3]`; unknown dimensions are None.
-            dtype: Name of their dtype, for instance `"float32"`.
+            images: Array or tensor, `[B, H, W, 3]`; unknown dimensions are None.
 
         Raises:
             ValueError: The net can't take such images.
         """
-        shape = tuple(shape)
+        shape, dtype = tuple(images.shape), getattr(images.dtype, "name", str(images.dtype))
         if len(shape) != 4 or shape[3] != IMAGE_CHANNELS:
             raise ValueError(
                 f"MobileNet v1 takes images of shape [batch, height, width, {IMAGE_CHANNELS}], got "
