@@ -174,10 +174,8 @@ class MobilenetV1(keras.Model):
             return self._head(net, training, end_points)
 
     def _body(self, images, training) -> tuple:
-        stem, *_ = self.options.conv_defs()
-        net = slim.conv2d(
-            images, stem.depth, stem.kernel_size, stride=stem.stride, scope="Conv2d_0"
-        )
+        conv = self.options.conv_defs()[0]
+        net = slim.conv2d(images, conv.depth, conv.kernel_size, conv.stride, scope="Conv2d_0")
         end_points = {"Conv2d_0": net}
         for layer in self.body:
             net = end_points[layer.name] = layer(net, training=training)
@@ -218,10 +216,9 @@ class MobilenetV1(keras.Model):
 
     def _in_creation_order(self, variables) -> list[keras.Variable]:
         scopes = ["Conv2d_0", *(layer.name for layer in self.body), "Logits"]
-        # Sorted by a row with one True, at the variable's scope: the earlier, the greater.
-        return sorted(
-            variables, key=lambda v: [s in v.path.split("/") for s in scopes], reverse=True
-        )
+        # A row with one True, at the variable's scope: the earlier, the greater.
+        rows = {v.path: [scope in v.path.split("/") for scope in scopes] for v in variables}
+        return sorted(variables, key=lambda v: rows[v.path], reverse=True)
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         """As `call`, with the bookkeeping of `keras.Model`."""

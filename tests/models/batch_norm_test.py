@@ -92,20 +92,28 @@ def test_equals_tf1_in_a_session():
     assert_close(layer.moving_variance.numpy(), tf1_moving[1], SAME)
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_gradients_do_not_depend_on_rank(training):
-    """The fused kernel's gradients against those of the formula in Keras' ops."""
-    gradients = []
-    for shape in SHAPES:
-        layer, x = make(shape), tf.constant(images(SHAPES[0]).reshape(shape))
+def gradients(shape, training, *, jit_compile=False):
+    layer, x = make(shape), tf.constant(images(SHAPES[0]).reshape(shape))
+
+    @tf.function(jit_compile=jit_compile)
+    def compute(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
             loss = tf.reduce_sum(tf.sin(layer(x, training=training)))
-        by_x, by_gamma, by_beta = tape.gradient(loss, [x, layer.gamma.value, layer.beta.value])
-        gradients.append((tf.reshape(by_x, SHAPES[0]), by_gamma, by_beta))
-    for other in gradients[1:]:
-        for fused, formula in zip(gradients[0], other, strict=True):
-            assert_close(fused, formula, GRADIENT)
+        return tape.gradient(loss, [x, layer.gamma.value, layer.beta.value])
+
+    by_x, by_gamma, by_beta = compute(x)
+    return tf.reshape(by_x, SHAPES[0]), by_gamma, by_beta
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_kernels_gradients_are_those_of_the_formula(training):
+    fused = gradients(SHAPES[0], training)
+    others = [gradients(shape, training) for shape in SHAPES[1:]]
+    others.append(gradients(SHAPES[0], training, jit_compile=True))
+    for other in others:
+        for gradient, expected in zip(other, fused, strict=True):
+            assert_close(gradient, expected, GRADIENT)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
