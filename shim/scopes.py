@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.framework import ops
 from tensorflow.python.ops import variable_scope
 
 _PlainVariableScope = variable_scope.VariableScope
@@ -46,7 +47,11 @@ class TF1VariableScope(_PlainVariableScope, metaclass=_OfAnyVariableScope):
         **arguments: Any,
     ) -> tf.Variable:
         """Asks the store for the variable `name` of this scope, with the scope's defaults."""
-        defaults: dict[str, Callable | Any] = {
+        if not ops.executing_eagerly_outside_functions():
+            return super().get_variable(
+                var_store, name, dtype=dtype, initializer=initializer, reuse=reuse, **arguments
+            )
+        defaults: dict[str, Any] = {
             "regularizer": self._regularizer,
             "caching_device": self._caching_device,
             "partitioner": self._partitioner,
@@ -56,7 +61,10 @@ class TF1VariableScope(_PlainVariableScope, metaclass=_OfAnyVariableScope):
         for argument, default in defaults.items():
             if arguments.get(argument) is None:
                 arguments[argument] = default
-        if dtype is not None and initializer is not None and not callable(initializer):
+        is_value = not (
+            initializer is None or callable(initializer) or isinstance(initializer, str)
+        )
+        if dtype is not None and is_value:
             initializer = tf.convert_to_tensor(initializer)
             if initializer.dtype.base_dtype != tf.as_dtype(dtype).base_dtype:
                 raise ValueError(
@@ -76,9 +84,8 @@ class TF1VariableScope(_PlainVariableScope, metaclass=_OfAnyVariableScope):
 def tf1_variable_scopes() -> Iterator[None]:
     """Makes `variable_scope` open TF1 scopes as long as any thread is inside.
 
-    TensorFlow looks the class up in its module, so that is where it is replaced. A scope that some
-    other thread opens meanwhile, outside of any decorated method, differs only in what it says of
-    its `reuse`.
+    TensorFlow looks the class up in its module, so that is where it is replaced. It is harmless to a
+    TF1 graph that is built meanwhile, inside the decorated method or in another thread.
     """
     global _users
     with _lock:

@@ -29,6 +29,12 @@ def track_tf1_style_variables(method: Callable) -> Callable:
 
     In a TF1 graph (`tf.Graph().as_default()` with a session) the method runs as it is.
 
+    Put this decorator above others such as `tf.function`: weights can then be loaded into an object
+    that has never been called. Let one thread make the first call. In a layer with a mixed policy
+    (`"mixed_float16"`) `get_variable` keeps a float32 variable and hands out its value in the
+    compute dtype where that is asked for. A variable's name follows the variable scope that
+    encloses the call, as in TF1: call the object in the same scope every time.
+
     Args:
         method: a method of a `keras.Layer`, `keras.Model` or `tf.Module`, most often `call` or
             `__call__`.
@@ -65,8 +71,7 @@ class _TrackedMethod:
 
     def __set_name__(self, owner: type, name: str) -> None:
         setattr(owner, name, self._function)
-        if issubclass(owner, keras.Layer):
-            setattr(owner, _ATTRIBUTE, _HolderOnFirstAccess())
+        setattr(owner, _ATTRIBUTE, _HolderOnFirstAccess())
 
     def __get__(self, instance: Any, owner: type | None = None) -> Callable:
         return self._function.__get__(instance, owner)
@@ -76,10 +81,12 @@ class _TrackedMethod:
 
 
 class _HolderOnFirstAccess:
-    """Makes a layer's variable holder when it is first looked at; afterwards the layer has it."""
+    """Makes an object's variable holder when it is first looked at; afterwards the object has it."""
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else variables_of(instance)
+        if not isinstance(instance, keras.Layer | tf.Module):
+            raise AttributeError(_ATTRIBUTE)
+        return variables_of(instance)
 
 
 def _tracked(method: Callable) -> Callable:
@@ -100,13 +107,15 @@ def variables_of(owner: Any) -> LayerVariables | ModuleVariables:
         return holder
     if isinstance(owner, keras.Layer):
         holder = LayerVariables()
-        # Keras looks at an attribute's old value when it is set, which must not make a holder.
+        holder.trainable = owner.trainable
+        # An attribute's old value is looked at when it is set, which must not make a holder.
         vars(owner)[_ATTRIBUTE] = None
         with _unlocked(owner):
             setattr(owner, _ATTRIBUTE, holder)
         return holder
     if isinstance(owner, tf.Module):
         holder = ModuleVariables()
+        vars(owner)[_ATTRIBUTE] = None
         setattr(owner, _ATTRIBUTE, holder)
         return holder
     raise TypeError(
@@ -137,8 +146,9 @@ class LayerVariables(keras.Layer):
     def __init__(self) -> None:
         super().__init__(name="tf1_variables", dtype="float32")
         self.store = VariableStore(self._on_create, self._take_pending_value)
-        self._tracked_by_name = _PlainDict()
-        self._pending_values = _PlainDict()
+        # Set past Keras, which would track the variables in a dict a second time.
+        vars(self)["_tracked_by_name"] = {}
+        vars(self)["_pending_values"] = {}
         self.built = True
 
     def _on_create(
@@ -163,6 +173,13 @@ class LayerVariables(keras.Layer):
         """The variables in TF1's creation order."""
         return self.variables
 
+    def _get_own_losses(self) -> list[Any]:
+        # Keras itself asks trainable weights only; TF1 regularizes the others too.
+        regularized = self.store.regularization_losses
+        return super()._get_own_losses() + [
+            loss() for name, loss in regularized.items() if not self.store.is_trainable(name)
+        ]
+
     def save_own_variables(self, store: Any) -> None:
         for name, variable in self._tracked_by_name.items():
             store[_saved_key(name)] = variable
@@ -170,25 +187,19 @@ class LayerVariables(keras.Layer):
     def load_own_variables(self, store: Any) -> None:
         saved = {_name_of_saved_key(key): key for key in list(store.keys())}
         missing = [name for name in self._tracked_by_name if name not in saved]
-        unknown = [name for name in saved if name not in self._tracked_by_name]
-        if missing or (unknown and self._tracked_by_name):
+        if missing:
             raise ValueError(
                 f"The weights file does not fit this layer: {len(missing)} of its variables are "
-                f"not in the file {missing[:3]}, {len(unknown)} in the file are not the layer's "
-                f"{unknown[:3]}. Load it into the model that saved it."
+                f"not in the file ({', '.join(missing[:3])}). Load it into the model that saved it."
             )
         for name, key in saved.items():
             if name in self._tracked_by_name:
                 self._tracked_by_name[name].assign(store[key])
-            else:
+            else:  # Of a decorated method that has not been called yet.
                 self._pending_values[name] = np.array(store[key])
 
     def _take_pending_value(self, name: str) -> np.ndarray | None:
         return self._pending_values.pop(name, None)
-
-
-class _PlainDict(dict):
-    """A dict that neither Keras nor TensorFlow wraps into a tracked one when set as attribute."""
 
 
 def _saved_key(name: str) -> str:
@@ -230,19 +241,19 @@ class ModuleVariables(tf.Module):
             self._self_setattr_tracking = before
 
 
-def regularization_losses(module: tf.Module) -> dict[str, Callable[[], tf.Tensor]]:
+def regularization_losses(module: tf.Module) -> list[Callable[[], tf.Tensor]]:
     """The regularization losses of a `tf.Module`'s TF1 variables.
 
     Args:
-        module: a `tf.Module` with decorated methods, itself or in its submodules.
+        module: a `tf.Module` with decorated methods, itself or in its submodules. (Keras layers
+            that it holds tell theirs in `layer.losses`.)
 
     Returns:
-        A dict from the variable's TF1 name to a callable without arguments that computes the loss,
-        a float scalar, from the variable's current value.
+        A callable without arguments for each regularized variable, in creation order within a
+        module. It computes the loss, a float scalar, from the variable's current value.
     """
-    losses: dict[str, Callable[[], tf.Tensor]] = {}
+    losses: list[Callable[[], tf.Tensor]] = []
     for submodule in (module, *module.submodules):
-        holder = vars(submodule).get(_ATTRIBUTE)
-        if holder is not None:
-            losses.update(holder.store.regularization_losses)
+        if isinstance(submodule, ModuleVariables):
+            losses.extend(submodule.store.regularization_losses.values())
     return losses

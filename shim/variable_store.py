@@ -52,6 +52,10 @@ class VariableStore(variable_scope._VariableStore):
         """The variables in creation order."""
         return list(self._vars.values())
 
+    def is_trainable(self, name: str) -> bool:
+        """Whether TF1 code made the variable `name` trainable."""
+        return self._vars[name].trainable
+
     def get_variable(
         self,
         name: str,
@@ -154,7 +158,7 @@ class VariableStore(variable_scope._VariableStore):
         constraint: Callable | None = None,
         **arguments: Any,
     ) -> tf.Variable | tf.Tensor:
-        compute_dtype, dtype = dtype, _storage_dtype(dtype)
+        compute_dtype, dtype = dtype, storage_dtype(dtype)
         variable = self._vars.get(name)
         if variable is None:
             if reuse is True:
@@ -175,8 +179,16 @@ class VariableStore(variable_scope._VariableStore):
                 **arguments,
             )
         else:
-            _check_same(name, variable, shape, dtype)
-        current_collections().register_variable(
+            # An initializer that brings its own type was not asked for the scope's.
+            own_type = _brings_its_own_type(initializer, shape)
+            _check_same(name, variable, shape, None if own_type else dtype)
+        collections_of_call = current_collections()
+        if collections_of_call is None:
+            raise RuntimeError(
+                f"Variable {name} was asked for in a thread of its own while its decorated method "
+                "runs in another. Ask for variables before the thread starts."
+            )
+        collections_of_call.register_variable(
             variable, collections, variable.trainable, self.regularization_losses.get(name)
         )
         return variable if dtype == compute_dtype else tf.cast(variable, compute_dtype)
@@ -231,7 +243,13 @@ class VariableStore(variable_scope._VariableStore):
         return f"Near it: {', '.join(near)}. " if near else ""
 
 
-def _storage_dtype(dtype: tf.DType) -> tf.DType:
+def _brings_its_own_type(initializer: Any, shape: Any) -> bool:
+    if initializer is None or isinstance(initializer, str):
+        return False
+    return shape is None or not callable(initializer)
+
+
+def storage_dtype(dtype: tf.DType) -> tf.DType:
     """The dtype a variable is kept in where TF1 code asks for `dtype`.
 
     TF1 layers ask for the dtype of their inputs. In a Keras layer with a mixed policy that is the
@@ -250,14 +268,14 @@ def _accepts_constraint(custom_getter: Callable) -> bool:
     )
 
 
-def _check_same(name: str, variable: tf.Variable, shape: Any, dtype: tf.DType) -> None:
+def _check_same(name: str, variable: tf.Variable, shape: Any, dtype: tf.DType | None) -> None:
     if shape is not None and not tf.TensorShape(shape).is_compatible_with(variable.shape):
         raise ValueError(
             f"Variable {name} has shape {tuple(variable.shape)} and is now asked for with shape "
             f"{tuple(tf.TensorShape(shape))}. Give the second use another name or variable scope, "
             "or the same shape."
         )
-    if not dtype.is_compatible_with(variable.dtype):
+    if dtype is not None and not dtype.is_compatible_with(variable.dtype):
         raise ValueError(
             f"Variable {name} has dtype {variable.dtype.name} and is now asked for with dtype "
             f"{dtype.name}. Give the second use another name or variable scope, or the same dtype."

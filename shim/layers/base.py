@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,7 @@ from tensorflow.python.framework.smart_cond import smart_constant_value
 from tensorflow.python.ops import variable_scope
 
 from ..call_collections import current_collections, current_owner
+from ..variable_store import storage_dtype
 
 
 class Layer:
@@ -51,6 +54,7 @@ class Layer:
         self.dtype = dtype
         self.activity_regularizer = activity_regularizer
         self.built = False
+        self._built_in: weakref.ref[ops.Graph] | None = None
         self.losses: list[tf.Tensor] = []
         self.updates: list[Any] = []
         self._name = name
@@ -98,38 +102,45 @@ class Layer:
     def call(self, inputs: Any, **arguments: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no call method.")
 
-    def __call__(self, inputs: Any, *, scope: Any = None, **arguments: Any) -> Any:
+    def __call__(self, inputs: Any, *positional: Any, scope: Any = None, **arguments: Any) -> Any:
         inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
         self._choose_scope(scope)
-        in_tf1_graph = not ops.executing_eagerly_outside_functions()
-        must_build = not (self.built and in_tf1_graph)
+        call = functools.partial(self.call, inputs, *positional, **arguments)
+        must_build = not self._is_built_in_this_tf1_graph()
         reuse = self._reuse if must_build else True
         with variable_scope.variable_scope(self._scope, reuse=reuse, auxiliary_name_scope=False):
             if tf.executing_eagerly():
-                return self._build_and_call(inputs, must_build, arguments)
+                return self._build_and_call(inputs, must_build, call)
             with tf.name_scope(self._scope.original_name_scope):
-                return self._build_and_call(inputs, must_build, arguments)
+                return self._build_and_call(inputs, must_build, call)
 
     apply = __call__
 
-    def _build_and_call(self, inputs: Any, must_build: bool, arguments: dict[str, Any]) -> Any:
+    def _is_built_in_this_tf1_graph(self) -> bool:
+        if ops.executing_eagerly_outside_functions():
+            return False
+        return self._built_in is not None and self._built_in() is ops.get_default_graph()
+
+    def _build_and_call(self, inputs: Any, must_build: bool, call: Callable[[], Any]) -> Any:
         if self.dtype is None:
             self.dtype = tf.nest.flatten(inputs)[0].dtype.base_dtype
         if must_build:
             self.build(tf.nest.map_structure(lambda tensor: tensor.shape, inputs))
             self.built = True
-        outputs = self.call(inputs, **arguments)
+            self._built_in = weakref.ref(ops.get_default_graph())
+        outputs = call()
         if self.activity_regularizer is not None:
-            self.add_loss(self.activity_regularizer(outputs))
+            # By image, as TF1 has it since 1.13: the loss does not grow with the batch.
+            loss = self.activity_regularizer(outputs)
+            self.add_loss(loss / tf.cast(tf.shape(outputs)[0], loss.dtype))
         return outputs
 
     def _choose_scope(self, scope: Any) -> None:
         if self._scope is not None:
             return
-        name = self._name or _snake_case(type(self).__name__)
         if self._reuse or self._name:
-            scope = scope or name
-        with variable_scope.variable_scope(scope, default_name=name) as self._scope:
+            scope = scope or self.name
+        with variable_scope.variable_scope(scope, default_name=self.name) as self._scope:
             pass
 
     def add_weight(
@@ -153,12 +164,13 @@ class Layer:
                 "nothing would keep its weights from call to call. Call it in a method of a "
                 "keras.Layer or tf.Module decorated with track_tf1_style_variables."
             )
+        compute_dtype = tf.as_dtype(dtype or self.dtype or tf.float32)
         variable = variable_scope.get_variable(
             name,
             shape=shape,
-            dtype=tf.as_dtype(dtype or self.dtype or tf.float32),
-            initializer=initializer,
-            regularizer=regularizer,
+            dtype=storage_dtype(compute_dtype),
+            initializer=_from_string(initializer, keras.initializers.get),
+            regularizer=_from_string(regularizer, keras.regularizers.get),
             constraint=constraint,
             trainable=trainable and self.trainable,
             synchronization=synchronization,
@@ -166,7 +178,7 @@ class Layer:
             partitioner=partitioner,
         )
         self._variables[name] = variable
-        return variable
+        return variable if variable.dtype == compute_dtype else tf.cast(variable, compute_dtype)
 
     def add_loss(self, loss: tf.Tensor) -> None:
         """Adds a loss of this call to TF1's collection and to the decorated layer's losses."""
@@ -180,6 +192,15 @@ class Layer:
         """Adds an update op to `UPDATE_OPS`, as layers do in a TF1 graph."""
         self.updates.append(update)
         ops.add_to_collection(ops.GraphKeys.UPDATE_OPS, update)
+
+
+def _from_string(value: Any, find: Callable[[str], Any]) -> Any:
+    return find(value) if isinstance(value, str) else value
+
+
+def activation_function(activation: str | Callable | None) -> Callable | None:
+    """An activation given as a callable or by its Keras name."""
+    return _from_string(activation, keras.activations.get)
 
 
 def _snake_case(class_name: str) -> str:
@@ -206,9 +227,13 @@ def functional(layer_class: type[Layer]) -> Callable:
     signature = signature.replace(parameters=[inputs, *own, *([reuse] if has_weights else [])])
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        arguments = signature.bind(*args, **kwargs).arguments
+        try:
+            arguments = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"{function.__name__}(): {error}") from None
         inputs = arguments.pop("inputs")
         reuse = arguments.pop("reuse", None)
+        # A name given is the scope as it stands; without one the layer counts up its own.
         layer = layer_class(_scope=arguments.get("name"), _reuse=reuse, **arguments)
         return layer(inputs)
 

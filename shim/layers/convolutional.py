@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .base import Layer, functional
+from .base import Layer, activation_function, functional
 
 _CHANNELS_LAST = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
 _CHANNELS_FIRST = {1: "NCW", 2: "NCHW", 3: "NCDHW"}
@@ -22,6 +22,13 @@ def as_tuple(value: Any, rank: int, argument: str) -> tuple[int, ...]:
     elif not tf.is_tensor(value):
         return (int(value),) * rank
     raise ValueError(f"{argument} must be an integer or {rank} integers, got {value!r}.")
+
+
+def padding_name(padding: str) -> str:
+    """TensorFlow's name of a padding: "SAME" or "VALID"."""
+    if padding.upper() not in ("SAME", "VALID"):
+        raise ValueError(f"padding must be 'same' or 'valid', got {padding!r}.")
+    return padding.upper()
 
 
 def tensor_format(data_format: str, rank: int) -> str:
@@ -87,11 +94,11 @@ class Convolution(Layer):
         self.filters = int(filters)
         self.kernel_size = as_tuple(kernel_size, self._rank, "kernel_size")
         self.strides = as_tuple(strides, self._rank, "strides")
-        self.padding = padding.upper()
+        self.padding = padding_name(padding)
         self.data_format = data_format
         self._tensor_format = tensor_format(data_format, self._rank)
         self.dilation_rate = as_tuple(dilation_rate, self._rank, "dilation_rate")
-        self.activation = activation
+        self.activation = activation_function(activation)
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .base import Layer, functional, smart_cond
+from .base import Layer, activation_function, functional, smart_cond
 
 
 class Dense(Layer):
@@ -48,7 +48,7 @@ class Dense(Layer):
             trainable=trainable, name=name, activity_regularizer=activity_regularizer, **kwargs
         )
         self.units = int(units)
-        self.activation = activation
+        self.activation = activation_function(activation)
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer

@@ -133,11 +133,13 @@ class BatchNormalization(Layer):
         return axis % rank
 
     def _decide_fused(self, rank: int) -> bool:
-        possible = rank == 4 and self._axis in (1, 3)
+        has_kernel = self.dtype in (tf.float16, tf.bfloat16, tf.float32)
+        possible = rank == 4 and self._axis in (1, 3) and has_kernel
         if self.fused and not possible:
             raise ValueError(
-                f"Batch normalization {self.name}: fused=True works on inputs of rank 4 with axis "
-                f"1 or 3, got rank {rank} and axis={self.axis!r}. Leave fused out."
+                f"Batch normalization {self.name}: fused=True works on float32 and half-precision "
+                f"inputs of rank 4 with axis 1 or 3, got {self.dtype.name} of rank {rank} and "
+                f"axis={self.axis!r}. Leave fused out."
             )
         return possible if self.fused is None else self.fused
 
@@ -188,6 +190,12 @@ class BatchNormalization(Layer):
 
             def train() -> tf.Tensor:
                 outputs, mean, variance = run(True)
+                if tf.distribute.has_strategy():
+                    # The last batch of an epoch can leave a replica without an image; the kernel
+                    # then answers with NaN.
+                    is_empty = tf.equal(tf.size(inputs), 0)
+                    mean = tf.where(is_empty, self.moving_mean, mean)
+                    variance = tf.where(is_empty, self.moving_variance, variance)
                 self.moving_mean.assign(mean)
                 self.moving_variance.assign(variance)
                 return outputs

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from .base import Layer, functional
-from .convolutional import as_tuple, tensor_format
+from .convolutional import as_tuple, padding_name, tensor_format
 
 
 class Pooling(Layer):
@@ -36,7 +36,7 @@ class Pooling(Layer):
         super().__init__(name=name, **kwargs)
         self.pool_size = as_tuple(pool_size, self._rank, "pool_size")
         self.strides = as_tuple(strides, self._rank, "strides")
-        self.padding = padding.upper()
+        self.padding = padding_name(padding)
         self.data_format = data_format
         self._tensor_format = tensor_format(data_format, self._rank)
 

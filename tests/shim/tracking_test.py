@@ -95,6 +95,42 @@ class TestG01Variables:
         assert seen[0].dtype == tf.float32
 
 
+def test_g01_each_variable_is_tracked_once():
+    layer = DenseLayer()
+    layer(INPUTS)
+    (holder,) = layer._layers
+    assert len(holder._trainable_variables) == 2
+    assert len(holder._non_trainable_variables) == 1
+
+
+def test_g01_a_layer_frozen_before_its_first_call_stays_frozen():
+    layer = DenseLayer(trainable=False)
+    model = keras.Sequential([keras.Input([3]), layer, keras.layers.Dense(1)])
+    assert len(model.trainable_weights) == 2
+    model.trainable = False
+    layer.trainable = True
+    assert [v.path for v in layer.trainable_weights] == ["dense/kernel", "dense/bias"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"initializer": 0},
+        {"initializer": np.ones([3])},
+        {"initializer": lambda: tf.zeros([], tf.int64)},
+    ],
+    ids=["int", "float64", "callable"],
+)
+def test_g01_a_variable_with_its_initializers_dtype_is_found_again(arguments):
+    class Layer(keras.Layer):
+        @shim.track_tf1_style_variables
+        def call(self, inputs):
+            return tf.cast(tf1.get_variable("v", **arguments), tf.float32) + inputs
+
+    layer = Layer()
+    np.testing.assert_array_equal(layer(INPUTS), layer(INPUTS))
+
+
 def test_g01_gradients_reach_the_tracked_variables():
     layer = DenseLayer()
     layer(INPUTS)
@@ -202,11 +238,38 @@ def test_g02_a_regularizer_that_returns_none_is_no_loss():
 def test_g02_losses_of_a_module_are_callables():
     module = DenseModule()
     module(INPUTS)
-    losses = shim.regularization_losses(module)
-    assert list(losses) == ["dense/kernel"]
+    (loss,) = shim.regularization_losses(module)
     kernel = module.trainable_variables[0]
     kernel.assign(tf.ones([3, 4]))
-    np.testing.assert_allclose(losses["dense/kernel"](), 6.0)
+    np.testing.assert_allclose(loss(), 6.0)
+
+
+def test_g02_losses_of_submodules_with_equal_names_all_count():
+    class Pair(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = DenseModule(), DenseModule()
+
+    pair = Pair()
+    pair.first(INPUTS)
+    pair.second(INPUTS)
+    assert len(shim.regularization_losses(pair)) == 2
+
+
+def test_g02_variables_that_are_not_trained_are_regularized_too():
+    class Layer(keras.Layer):
+        @shim.track_tf1_style_variables
+        def call(self, inputs):
+            return inputs * tf1.get_variable(
+                "scale",
+                [],
+                initializer=tf1.ones_initializer(),
+                trainable=False,
+                regularizer=half_sum,
+            )
+
+    model = keras.Sequential([keras.Input([3]), Layer()])
+    np.testing.assert_allclose(model.losses, [0.5])
 
 
 def test_g03_fit_evaluate_predict():
@@ -313,6 +376,41 @@ def test_g03_weights_load_into_a_layer_never_called(tmp_path):
     np.testing.assert_array_equal(other(INPUTS), expected)
 
 
+def test_g03_variables_of_a_method_not_yet_called_are_kept(tmp_path):
+    @keras.saving.register_keras_serializable("tracking_test")
+    class TwoMethods(keras.Layer):
+        @shim.track_tf1_style_variables
+        def call(self, inputs):
+            return inputs * tf1.get_variable("scale", [])
+
+        @shim.track_tf1_style_variables
+        def shifted(self, inputs):
+            return inputs + tf1.get_variable("offset", [])
+
+    model = keras.Sequential([keras.Input([3]), TwoMethods()])
+    expected = model.layers[0].shifted(tf.constant(INPUTS))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.layers[0].shifted(tf.constant(INPUTS)), expected)
+
+
+def test_g03_a_mixin_may_hold_the_decorated_method(tmp_path):
+    class Mixin:
+        @shim.track_tf1_style_variables
+        def call(self, inputs):
+            return dense(inputs)
+
+    class Layer(Mixin, keras.Layer):
+        pass
+
+    called, fresh = Layer(), Layer()
+    expected = called(INPUTS)
+    fresh._tf1_variables.load_own_variables(
+        {name.replace("/", "|"): v.numpy() for name, v in zip(IN_CREATION_ORDER, called.weights)}
+    )
+    np.testing.assert_array_equal(fresh(INPUTS), expected)
+
+
 def test_g03_weights_of_another_layer_are_refused(tmp_path):
     class Other(keras.Layer):
         @shim.track_tf1_style_variables
@@ -346,6 +444,17 @@ def test_in_a_tf1_graph_the_method_runs_as_it_is():
         session.run(tf1.global_variables_initializer())
         assert session.run(outputs, {inputs: INPUTS}).shape == (5, 4)
     assert module.variables == ()
+
+
+def test_a_tf1_graph_may_be_built_inside_a_decorated_method():
+    class Layer(keras.Layer):
+        @shim.track_tf1_style_variables
+        def call(self, inputs):
+            with tf.Graph().as_default(), tf1.variable_scope("a"):
+                assert tf1.get_variable("v", [2]).name == "a/v:0"
+            return inputs
+
+    Layer()(INPUTS)
 
 
 def test_a_strategy_makes_the_variables_its_own_way():
