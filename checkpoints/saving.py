@@ -49,24 +49,33 @@ def save(model: keras.Model, path: str | Path, format: str = "tf1") -> None:
             model.save_weights(written)
             os.replace(written, path)
         else:
-            if format == "tf1":
-                _write_names(model, written)
-            else:
-                _write_objects(model, written)
-            _publish(written, path)
+            with _tensorflow_errors_as_os_errors():
+                if format == "tf1":
+                    _write_names(model, written)
+                else:
+                    _write_objects(model, written)
+                _publish(written, path)
 
 
 @contextlib.contextmanager
 def _scratch_directory(path: Path) -> Iterator[Path]:
     """A directory beside `path`, on the same file system, that does not outlive the writing."""
-    import tensorflow as tf
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
             yield Path(scratch)
-    except (OSError, tf.errors.OpError) as error:
+    except OSError as error:
         raise OSError(f"{path} could not be written: {error}") from error
+
+
+@contextlib.contextmanager
+def _tensorflow_errors_as_os_errors() -> Iterator[None]:
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from error
 
 
 def _write_names(model: keras.Model, prefix: Path) -> None:
