@@ -61,10 +61,8 @@ class TF1VariableScope(_PlainVariableScope, metaclass=_OfAnyVariableScope):
         for argument, default in defaults.items():
             if arguments.get(argument) is None:
                 arguments[argument] = default
-        is_value = not (
-            initializer is None or callable(initializer) or isinstance(initializer, str)
-        )
-        if dtype is not None and is_value:
+        is_recipe = callable(initializer) or isinstance(initializer, str)
+        if dtype is not None and initializer is not None and not is_recipe:
             initializer = tf.convert_to_tensor(initializer)
             if initializer.dtype.base_dtype != tf.as_dtype(dtype).base_dtype:
                 raise ValueError(
@@ -84,8 +82,8 @@ class TF1VariableScope(_PlainVariableScope, metaclass=_OfAnyVariableScope):
 def tf1_variable_scopes() -> Iterator[None]:
     """Makes `variable_scope` open TF1 scopes as long as any thread is inside.
 
-    TensorFlow looks the class up in its module, so that is where it is replaced. It is harmless to a
-    TF1 graph that is built meanwhile, inside the decorated method or in another thread.
+    TensorFlow looks the class up in its module, so that is where it is replaced. A TF1 graph built
+    meanwhile, inside the decorated method or in another thread, is the same as ever.
     """
     global _users
     with _lock:

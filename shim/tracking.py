@@ -81,7 +81,7 @@ class _TrackedMethod:
 
 
 class _HolderOnFirstAccess:
-    """Makes an object's variable holder when it is first looked at; afterwards the object has it."""
+    """Makes an object's variable holder when it is first looked at; then the object has it."""
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if not isinstance(instance, keras.Layer | tf.Module):

@@ -11,7 +11,6 @@ import keras
 import tensorflow.compat.v1 as tf
 
 from ... import shim
-from ..float32_storage import float32_storage
 from . import variants
 
 shim.install()
@@ -72,7 +71,7 @@ class MobilenetV1(keras.Model):
     @shim.track_tf1_style_variables
     def _forward(self, images, training) -> tuple:
         with (
-            tf.variable_scope(self.name, custom_getter=float32_storage),
+            tf.variable_scope(self.name),
             slim.arg_scope(mobilenet_v1_arg_scope(self.options, is_training=bool(training))),
         ):
             net, end_points = self._body(images, training)

@@ -406,7 +406,10 @@ def test_g03_a_mixin_may_hold_the_decorated_method(tmp_path):
     called, fresh = Layer(), Layer()
     expected = called(INPUTS)
     fresh._tf1_variables.load_own_variables(
-        {name.replace("/", "|"): v.numpy() for name, v in zip(IN_CREATION_ORDER, called.weights)}
+        {
+            name.replace("/", "|"): v.numpy()
+            for name, v in zip(IN_CREATION_ORDER, called.weights, strict=True)
+        }
     )
     np.testing.assert_array_equal(fresh(INPUTS), expected)
 
