@@ -1,6 +1,8 @@
 """What every test run needs before TensorFlow is imported."""
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +15,9 @@ WORKER_MEMORY_BYTES = 2e9
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 os.environ.setdefault("MPLBACKEND", "agg")
+
+# A run started in the background is told to ignore Ctrl-C, and so would be all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The time of a first example holds TensorFlow's tracing, so it says nothing.
 hypothesis.settings.register_profile("shimzoo", deadline=None, database=None, derandomize=True)
@@ -43,7 +48,18 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return max(1, min(_available_cores(), int(_available_memory_bytes() / WORKER_MEMORY_BYTES)))
 
 
-if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
-    threads = str(max(1, _available_cores() // int(workers)))
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(name, threads)
+# The number of threads decides in which order TensorFlow sums, and so the last digits; in training
+# they grow through batch norm to 2e-4 of the logits. So it is the same on every machine.
+for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(name, "2")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Makes two devices of the CPU, for tests of strategies with two replicas.
+
+    This must come before TensorFlow's first operation, so it can't wait for such a test.
+    """
+    if tensorflow := sys.modules.get("tensorflow"):
+        cpu = tensorflow.config.list_physical_devices("CPU")[0]
+        halves = [tensorflow.config.LogicalDeviceConfiguration() for _ in range(2)]
+        tensorflow.config.set_logical_device_configuration(cpu, halves)
