@@ -244,7 +244,9 @@ def open_keras_file(path: Path, model: keras.Model) -> Checkpoint:
 @contextlib.contextmanager
 def _loading_replaced(model: keras.Model, note: Callable[[keras.Layer, Any], None]) -> Iterator:
     """Lets `note(layer, store)` be called in place of `layer.load_own_variables(store)`."""
-    replaced = {layer: functools.partial(note, layer) for layer in model._flatten_layers()}
+    replaced: dict[Any, Callable] = {
+        layer: functools.partial(note, layer) for layer in model._flatten_layers()
+    }
     if getattr(model, "optimizer", None) is not None:
         replaced[model.optimizer] = lambda store: None
     try:

@@ -138,7 +138,7 @@ def in_stage(model: "keras.Model", stage: str) -> "keras.Model":
     """
     import keras
 
-    cls = model_class(model.variant.name, stage)
+    cls: typing.Any = model_class(model.variant.name, stage)
     other = cls.from_config(model.get_config())
     other(keras.Input(model.get_build_config()["input_shape"][1:]))
     return other

@@ -155,7 +155,7 @@ class MobilenetV1(keras.Model):
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
-        body = []
+        body: list[keras.Layer] = []
         for i, conv in enumerate(options.conv_defs()[1:], start=1):
             body += [
                 DepthwiseConv(conv, options, dtype, name=f"Conv2d_{i}_depthwise"),

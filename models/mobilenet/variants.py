@@ -154,7 +154,7 @@ def by_name(name: str) -> MobilenetV1Variant:
     raise ValueError(f"There is no MobileNet v1 variant {name!r}; known are {known}.")
 
 
-def pool_size(shape: Sequence[int | None]) -> tuple[int, int]:
+def pool_size(shape: Sequence[int | None]) -> tuple[int, ...]:
     """The average pool's window: at most the map it pools (TF-Slim's rule for small images).
 
     Args:
