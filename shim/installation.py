@@ -80,8 +80,7 @@ def _tf1_apis() -> list[types.ModuleType]:
 
 def _keras_utils() -> types.ModuleType:
     utils = types.ModuleType("tensorflow.compat.v1.keras.utils")
-    utils.__dict__.update(vars(tf.keras.utils))
-    utils.track_tf1_style_variables = track_tf1_style_variables
+    utils.__dict__.update(vars(tf.keras.utils), track_tf1_style_variables=track_tf1_style_variables)
     return utils
 
 

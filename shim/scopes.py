@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.ops import variable_scope
+from tensorflow.python.ops.variable_scope import VariableScope as _PlainVariableScope
 
-_PlainVariableScope = variable_scope.VariableScope
 _lock = threading.Lock()
 _users = 0
 

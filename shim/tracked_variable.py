@@ -78,6 +78,9 @@ class VariableOp:
 class _HasOp:
     """Gives an eager variable the `op` that TF1 code asks for its name."""
 
+    name: str
+    device: str
+
     @property
     def op(self) -> VariableOp:
         return VariableOp(self.name.removesuffix(":0"), self.device)
@@ -103,5 +106,5 @@ def make_variable(name: str, **arguments: Any) -> tf.Variable:
         variable = tf.Variable(name=name, **arguments)
     # TensorFlow makes the object (a strategy decides of which class), so `op` can only be added
     # afterwards: an eager variable's own `op` raises.
-    variable.__class__ = _class_with_op(type(variable))
+    variable.__class__ = _class_with_op(type(variable))  # type: ignore[arg-type]
     return variable

@@ -147,8 +147,8 @@ class LayerVariables(keras.Layer):
         super().__init__(name="tf1_variables", dtype="float32")
         self.store = VariableStore(self._on_create, self._take_pending_value)
         # Set past Keras, which would track the variables in a dict a second time.
-        vars(self)["_tracked_by_name"] = {}
-        vars(self)["_pending_values"] = {}
+        object.__setattr__(self, "_tracked_by_name", {})
+        object.__setattr__(self, "_pending_values", {})
         self.built = True
 
     def _on_create(
@@ -233,7 +233,7 @@ class ModuleVariables(tf.Module):
 
     @contextlib.contextmanager
     def _no_dependency(self) -> Iterator[None]:
-        before = self._self_setattr_tracking
+        before = getattr(self, "_self_setattr_tracking", True)
         self._self_setattr_tracking = False
         try:
             yield

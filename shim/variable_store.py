@@ -17,8 +17,6 @@ from tensorflow.python.util import function_utils
 from .call_collections import current_collections, current_owner
 from .tracked_variable import make_variable
 
-VariableSynchronization = tf.VariableSynchronization
-VariableAggregation = tf.VariableAggregation
 AUTO_REUSE = variable_scope.AUTO_REUSE
 
 
@@ -72,8 +70,8 @@ class VariableStore(variable_scope._VariableStore):
         use_resource: bool | None = None,
         custom_getter: Callable | None = None,
         constraint: Callable | None = None,
-        synchronization: VariableSynchronization = VariableSynchronization.AUTO,
-        aggregation: VariableAggregation = VariableAggregation.NONE,
+        synchronization: tf.VariableSynchronization = tf.VariableSynchronization.AUTO,
+        aggregation: tf.VariableAggregation = tf.VariableAggregation.NONE,
     ) -> tf.Variable:
         """Returns the variable of that full name; makes it if there is none.
 
@@ -207,8 +205,8 @@ class VariableStore(variable_scope._VariableStore):
         caching_device: Any = None,
         validate_shape: bool = True,
         use_resource: bool | None = None,
-        synchronization: VariableSynchronization = VariableSynchronization.AUTO,
-        aggregation: VariableAggregation = VariableAggregation.NONE,
+        synchronization: tf.VariableSynchronization = tf.VariableSynchronization.AUTO,
+        aggregation: tf.VariableAggregation = tf.VariableAggregation.NONE,
     ) -> tf.Variable:
         del use_resource  # Eager variables are resource variables.
         initial_value, dtype = _initial_value(name, shape, dtype, initializer, partition_info)
@@ -327,7 +325,7 @@ def _initial_value(
             "takes no arguments."
         )
     keywords = {"dtype": dtype}
-    if "partition_info" in function_utils.fn_args(_call_of(initializer)):
+    if "partition_info" in function_utils.fn_args(initializer):
         keywords["partition_info"] = partition_info
     return functools.partial(initializer, shape.as_list(), **keywords), dtype
 
@@ -354,11 +352,6 @@ def _value_outside_of_functions(name: str, value: Any) -> Any:
             "or a callable that computes it."
         )
     return constant
-
-
-def _call_of(initializer: Callable) -> Callable:
-    is_plain = inspect.isroutine(initializer) or isinstance(initializer, functools.partial)
-    return initializer if is_plain else initializer.__call__
 
 
 def _takes_no_arguments(function: Callable) -> bool:

@@ -239,7 +239,7 @@ def functional(layer_class: type[Layer]) -> Callable:
 
     function.__name__ = function.__qualname__ = _snake_case(layer_class.__name__)
     function.__doc__ = layer_class.__doc__
-    function.__signature__ = signature
+    function.__signature__ = signature  # type: ignore[attr-defined]
     return function
 
 
