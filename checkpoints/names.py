@@ -11,7 +11,9 @@ SUFFIXES = {"kernel": "weights", "bias": "biases", "depthwise_kernel": "depthwis
 # What training leaves in a checkpoint beside the model: kind -> pattern. A `base` has to be a
 # variable of the model or the file, so that a model may still name a variable of its own so.
 _LEFT_OUT = {
-    "optimizer slots": re.compile(r"(?P<base>.+)/(Momentum|RMSProp|RMSProp_1|Adam|Adam_1)"),
+    "optimizer slots": re.compile(
+        r"(?P<base>.+)/(Momentum|RMSProp(_[12])?|Adam(_1)?|Adagrad|Adadelta(_1)?|Ftrl(_1)?)"
+    ),
     "optimizer counters": re.compile(r"(.+/)?beta[12]_power"),
     "moving averages": re.compile(r"(?P<base>.+)/ExponentialMovingAverage"),
     "global step": re.compile(r"(.+/)?global_step"),

@@ -177,10 +177,13 @@ def _keys_of_object_graph(path: Path, serialized: bytes) -> dict[str, str]:
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
     graph.ParseFromString(serialized)
     for child in graph.nodes[0].children:
-        if child.local_name == NAMED_VARIABLES:
+        variables = graph.nodes[child.node_id].children
+        if child.local_name == NAMED_VARIABLES and all(
+            graph.nodes[variable.node_id].attributes for variable in variables
+        ):
             return {
                 variable.local_name: graph.nodes[variable.node_id].attributes[0].checkpoint_key
-                for variable in graph.nodes[child.node_id].children
+                for variable in variables
             }
     raise ValueError(
         f"{path} is a tf.train.Checkpoint without TF1 names, which only the model that wrote it "

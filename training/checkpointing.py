@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-# The one before the newest is kept as well, in case the newest was damaged.
+# The one before the newest is kept as well: it is what there is if the newest was damaged.
 _CHECKPOINTS_KEPT = 2
 
 
@@ -94,8 +94,25 @@ class RunCheckpoint:
         """Writes a checkpoint of the run as it is."""
         self._manager.save(checkpoint_number=self._position.step)
 
-    def restore(self) -> None:
-        """Puts the run back to its newest checkpoint; leaves it as it is if there is none."""
+    def restore(self) -> bool:
+        """Puts the run back to its newest checkpoint.
+
+        Returns:
+            Whether there is one; without one the run is left as it is.
+
+        Raises:
+            ValueError: The checkpoint is damaged.
+        """
         path = self._manager.latest_checkpoint
-        if path is not None:
+        if path is None:
+            return False
+        try:
             self._manager.checkpoint.restore(path).assert_consumed()
+        except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+            earlier = [p for p in self._manager.checkpoints if p != path]
+            instead = f" The one before it is '{earlier[-1]}'." if earlier else ""
+            raise ValueError(
+                f"The checkpoint '{path}' is damaged and can't be resumed from.{instead} Name that "
+                "one in the file 'checkpoint' beside it, or start anew with --overwrite."
+            ) from error
+        return True

@@ -80,7 +80,13 @@ def train(
     position = Position(steps, config.epochs, [mean_loss, accuracy])
     checkpoint = RunCheckpoint(model, position, directory.checkpoints)
     if resume:
-        checkpoint.restore()
+        restored = checkpoint.restore()
+        # Killed between the first epoch's line and its checkpoint, a run starts over.
+        if not restored and len(directory.read_metrics()) > 1:
+            raise ValueError(
+                f"The run in '{directory.path}' has metrics of several epochs and no checkpoint in "
+                f"'{directory.checkpoints}': put it back there, or start anew with --overwrite."
+            )
         directory.keep_metrics_until(position.step)
     _print_start(console, config, model, dataset, steps, strategy, directory)
     if resume:

@@ -112,7 +112,9 @@ class RunDirectory:
         _write_whole(self.metrics_jsonl, "".join(json.dumps(line) + "\n" for line in kept))
 
     def _delete_earlier_run(self) -> None:
-        for path in sorted(self.path.rglob("*"), reverse=True):
+        # Last the file by which this is known as a run, should the deletion be cut short.
+        paths = sorted(self.path.rglob("*"), reverse=True)
+        for path in sorted(paths, key=lambda path: path == self.config_json):
             if not _is_part_of_a_run(path, self.path):
                 continue
             if not path.is_dir():

@@ -26,6 +26,10 @@ LEFT_OUT = {
     "RMSProp_1": "optimizer slots",
     "Adam": "optimizer slots",
     "Adam_1": "optimizer slots",
+    "RMSProp_2": "optimizer slots",
+    "Adagrad": "optimizer slots",
+    "Adadelta_1": "optimizer slots",
+    "Ftrl": "optimizer slots",
     "ExponentialMovingAverage": "moving averages",
 }
 

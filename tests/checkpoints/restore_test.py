@@ -160,6 +160,13 @@ def test_a_keras_file_of_a_trained_model(zoo, values, prefix, tmp_path, source, 
     assert_holds(zoo[target], values)
 
 
+def test_a_foreign_dict_of_variables_is_no_checkpoint_of_ours(net, tmp_path):
+    foreign = tf.train.Checkpoint(variables={"m": tf.Module()})
+    path = foreign.write(str(tmp_path / "foreign"))
+    with pytest.raises(ValueError, match="without TF1 names"):
+        checkpoints.restore(net, path)
+
+
 def test_restoring_leaves_an_optimizer_alone(net, tmp_path):
     net.compile(keras.optimizers.SGD(momentum=0.9))
     net.optimizer.build(net.trainable_variables)

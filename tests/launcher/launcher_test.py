@@ -315,13 +315,14 @@ def test_two_calls_at_once_make_one_environment(checkout):
     assert sum("making the environment in" in errors for _, errors in results) == 1
 
 
-def test_environment_that_somebody_made_by_hand_is_kept(checkout):
-    (checkout.root / ".venv").mkdir()
-    (checkout.root / ".venv/pyvenv.cfg").write_text("home = /nowhere\n")
+@pytest.mark.parametrize("file", ["pyvenv.cfg", "conda-meta/history"])
+def test_environment_that_somebody_made_by_hand_is_kept(checkout, file):
+    (checkout.root / ".venv" / file).parent.mkdir(parents=True)
+    (checkout.root / ".venv" / file).write_text("home = /nowhere\n")
     result = checkout.run("list")
     assert result.returncode == 0, result.stderr
     assert ".venv.old" in result.stderr
-    assert (checkout.root / ".venv.old/pyvenv.cfg").read_text() == "home = /nowhere\n"
+    assert (checkout.root / ".venv.old" / file).read_text() == "home = /nowhere\n"
 
 
 def test_no_suitable_python(checkout):

@@ -165,6 +165,23 @@ def test_a_run_of_tf1_code_goes_on_as_well(stage, tmp_path, stop_at):
         np.testing.assert_array_equal(weight, value)
 
 
+def test_a_damaged_or_lost_checkpoint_is_named_and_the_run_left_as_it_is(tmp_path, stop_at):
+    out = tmp_path / "run"
+    stop_at(13)
+    with pytest.raises(TrainingInterrupted):
+        train(CONFIG, out=out)
+    metrics = (out / "metrics.jsonl").read_text()
+    newest = sorted((out / "checkpoints").glob("step-*.data-*"))[-1]
+    assert "step-13" in newest.name
+    newest.write_bytes(newest.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"step-13' is damaged.*The one before it is"):
+        train(CONFIG, out=out, resume=True)
+    (out / "checkpoints").rename(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="metrics of several epochs and no checkpoint"):
+        train(CONFIG, out=out, resume=True)
+    assert (out / "metrics.jsonl").read_text() == metrics
+
+
 def test_resuming_a_finished_run_says_so_and_trains_no_more(whole, capsys):
     before = {path: path.stat().st_mtime_ns for path in whole.directory.rglob("*")}
     assert train(CONFIG, out=whole.directory, resume=True) == whole
