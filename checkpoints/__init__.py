@@ -2,6 +2,6 @@
 
 from .names import tf1_name
 from .restoring import RestoreReport, restore
-from .saving import FORMATS, save
+from .saving import FORMATS, checkpoint_objects, save
 
-__all__ = ["FORMATS", "RestoreReport", "restore", "save", "tf1_name"]
+__all__ = ["FORMATS", "RestoreReport", "checkpoint_objects", "restore", "save", "tf1_name"]

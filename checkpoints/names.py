@@ -1,9 +1,17 @@
 """Which TF1 name a variable has, and which names in a checkpoint are not a model's."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, TypeAlias
 
 import keras
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    AnyVariable: TypeAlias = keras.Variable | tf.Variable
 
 # Keras' last part of a variable's path -> TF-Slim's.
 SUFFIXES = {"kernel": "weights", "bias": "biases", "depthwise_kernel": "depthwise_weights"}
@@ -20,21 +28,28 @@ _LEFT_OUT = {
 }
 
 
-def tf1_name(variable: keras.Variable) -> str:
+def tf1_name(variable: AnyVariable) -> str:
     """The name of a variable in a TF1 checkpoint.
 
     Args:
         variable: Variable of a shimmed layer, whose path is its TF1 name, or of a native layer
-            that is named by its TF1 scope.
+            that is named by its TF1 scope; or a `tf.Variable`.
 
     Returns:
         The name without `:0`, for instance `MobilenetV1/Conv2d_0/weights` for a native
         `MobilenetV1/Conv2d_0/kernel`.
     """
+    return names_of(variable)[0]
+
+
+def names_of(variable: AnyVariable) -> list[str]:
+    """The names that a variable can have in a TF1 checkpoint: TF-Slim's, `tf.layers`'."""
+    if not isinstance(variable, keras.Variable):
+        return [variable.name.removesuffix(":0")]
     if _is_tf1_variable(variable):
-        return variable.path
+        return [variable.path]
     scope, slash, suffix = variable.path.rpartition("/")
-    return scope + slash + SUFFIXES.get(suffix, suffix)
+    return list(dict.fromkeys([scope + slash + SUFFIXES.get(suffix, suffix), variable.path]))
 
 
 def _is_tf1_variable(variable: keras.Variable) -> bool:
@@ -43,6 +58,23 @@ def _is_tf1_variable(variable: keras.Variable) -> bool:
     from ..shim import TrackedVariable
 
     return isinstance(variable, TrackedVariable)
+
+
+def variables_of(owner: keras.Layer | tf.Module) -> list[AnyVariable]:
+    """The variables of a Keras layer or model, or of a `tf.Module` and the Keras layers in it."""
+    if isinstance(owner, keras.Layer):
+        return owner.weights
+    import tensorflow as tf
+
+    parts = owner._flatten(predicate=lambda part: isinstance(part, keras.Layer | tf.Variable))
+    variables: dict[int, AnyVariable] = {}
+    for part in parts:
+        if isinstance(part, keras.Layer):
+            # In the module these are known by their values too, which lack the names.
+            variables.update((id(variable.value), variable) for variable in part.weights)
+        else:
+            variables.setdefault(id(part), part)
+    return list(variables.values())
 
 
 def by_tf1_name(variables: Iterable[keras.Variable]) -> dict[str, keras.Variable]:

@@ -20,7 +20,7 @@ from .names import tf1_name
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Under this name of `save`'s object graph a dict holds every variable by its TF1 name.
 NAMED_VARIABLES = "variables"
-# Tensors of ours that are no variables start so.
+# Fills a data file that no variable is left for; starts so.
 INTERNAL_PREFIX = "_shimzoo/"
 
 _BUNDLE_FILE = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
@@ -213,33 +213,32 @@ def open_keras_file(path: Path, model: keras.Model) -> Checkpoint:
         model: A built model.
 
     Returns:
-        The weights by TF1 name; those that the model has no place for under their place.
+        The weights by TF1 name; those that the model has no place for by the layers' names.
 
     Raises:
         ValueError: The file is damaged or none of Keras'.
     """
     values: dict[str, np.ndarray] = {}
-    places: set[str] = set()
+    noted: set[str] = set()
 
     def note(layer: keras.Layer, store: Any) -> None:
-        wanted: dict[str, keras.Variable] = {}
+        wanted: dict[str, Any] = {}
         layer.save_own_variables(wanted)
-        for key in list(store.keys()):
-            place = f"{layer.path}/{key}"
-            places.add(place)
-            values[tf1_name(wanted[key]) if key in wanted else place] = store[key]
+        for key in wanted.keys() & set(store.keys()):
+            noted.add(f"{store._h5_entry_group.name}/{key}")
+            if isinstance(wanted[key], keras.Variable):  # Else a remark of the layer's own.
+                values[tf1_name(wanted[key])] = store[key]
 
     try:
         with _loading_replaced(model, note):
             model.load_weights(path)
-        stored = _stored_places(path)
+        stored = _stored_tensors(path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is not a weights file of Keras, or a damaged one: {_first_line(error)}"
         ) from error
     specs = {name: TensorSpec(value.shape, value.dtype.name) for name, value in values.items()}
-    if len(stored) > len(places):
-        specs |= {place: stored[place] for place in sorted(stored.keys() - places)}
+    specs |= dict(stored[place] for place in sorted(stored.keys() - noted))
     file_format = "keras" if path.suffix == ".keras" else "h5"
     return Checkpoint(path, file_format, specs, values.__getitem__)
 
@@ -261,14 +260,14 @@ def _loading_replaced(model: keras.Model, note: Callable[[keras.Layer, Any], Non
             del vars(owner)["load_own_variables"]
 
 
-def _stored_places(path: Path) -> dict[str, TensorSpec]:
-    """The model's tensors in a Keras file: layer names joined by `/`, and the key -> spec."""
+def _stored_tensors(path: Path) -> dict[str, tuple[str, TensorSpec]]:
+    """The model's tensors in a Keras file: place in the file -> layers' names and key, and spec."""
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
             file: Any = io.BytesIO(archive.read("model.weights.h5"))
     else:
         file = path
-    places = {}
+    tensors = {}
     with h5py.File(file) as weights:
 
         def visit(group: h5py.Group, names: tuple[str, ...]) -> None:
@@ -277,10 +276,12 @@ def _stored_places(path: Path) -> dict[str, TensorSpec]:
                 if "name" in own.attrs:
                     names = (*names, own.attrs["name"])
                 for key, value in own.items():
-                    places["/".join((*names, key))] = TensorSpec(value.shape, value.dtype.name)
+                    if value.size:  # Else it is no variable, but a remark.
+                        name = "/".join((*names, key))
+                        tensors[value.name] = (name, TensorSpec(value.shape, value.dtype.name))
             for key, child in group.items():
                 if isinstance(child, h5py.Group) and key not in ("vars", "optimizer"):
                     visit(child, names)
 
         visit(weights, ())
-    return places
+    return tensors

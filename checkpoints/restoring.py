@@ -1,14 +1,18 @@
 """Restoring a checkpoint into a model: all of it or nothing."""
 
+from __future__ import annotations
+
 import dataclasses
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 
 from .. import models
-from .names import by_tf1_name, left_out_kind
+from .assignment import tensors_for
+from .names import left_out_kind, tf1_name, variables_of
 from .reading import (
     Checkpoint,
     TensorSpec,
@@ -17,6 +21,11 @@ from .reading import (
     open_checkpoint,
     open_keras_file,
 )
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from .names import AnyVariable
 
 # Of each kind of difference a message shows so many.
 _SHOWN = 3
@@ -47,7 +56,11 @@ class RestoreReport:
         return text + "."
 
 
-def restore(model: keras.Model, path: str | Path) -> RestoreReport:
+def restore(
+    model: keras.Layer | tf.Module,
+    path: str | Path,
+    assignment_map: Mapping[str, str] | None = None,
+) -> RestoreReport:
     """Fills all variables of a model from a checkpoint of any of its versions.
 
     Every variable of the model has to be in the checkpoint, with the same shape and dtype, and
@@ -55,10 +68,15 @@ def restore(model: keras.Model, path: str | Path) -> RestoreReport:
     averages and the global step are left out. If anything does not fit, the model keeps its values.
 
     Args:
-        model: A built model: one of `shimzoo.models`, or any whose variables carry TF1 names.
+        model: A built model: one of `shimzoo.models`, or any Keras model or layer or `tf.Module`
+            whose variables carry TF1 names.
         path: A name-based TF1 checkpoint (prefix, or one of its files), a TF2 checkpoint that
             `save` wrote, a `.weights.h5` or `.keras` file, or a directory or `checkpoint` state
             file, which stand for the newest one.
+        assignment_map: For a model whose names differ from the checkpoint's, or that shares but a
+            part with it: name or scope in the checkpoint -> name or scope in the model, as for
+            `tf.compat.v1.train.init_from_checkpoint`. Scopes end in "/"; "/" alone is all. Only
+            what is mapped is filled, and other tensors in the checkpoint are not looked at.
 
     Returns:
         What was restored and what was left out.
@@ -68,36 +86,47 @@ def restore(model: keras.Model, path: str | Path) -> RestoreReport:
         ValueError: The checkpoint is damaged, or does not fit the model; the message lists the
             differences.
     """
-    variables = by_tf1_name(model.weights)
+    variables = variables_of(model)
     if not variables:
         raise ValueError(f"{model.name} has no variables yet: call it on images, or build it.")
-    wanted = {name: _spec(variable) for name, variable in variables.items()}
     path = locate(path)
     if is_keras_file(path):
-        checkpoint, fit = _open_keras_file(path, model, wanted)
+        if assignment_map is not None or not isinstance(model, keras.Model):
+            raise ValueError(
+                f"{path} is a file of Keras, which only a whole keras.Model can read, and without "
+                "assignment_map."
+            )
+        wanted = tensors_for(variables, ())
+        checkpoint, fit = _open_keras_file(path, model, _specs(wanted))
     else:
         checkpoint = open_checkpoint(path)
-        fit = _Fit.of(wanted, checkpoint.specs)
+        wanted = tensors_for(variables, checkpoint.specs, assignment_map)
+        fit = _Fit.of(_specs(wanted), checkpoint.specs, is_partial=assignment_map is not None)
     if not fit.is_perfect:
         raise ValueError(f"{path} does not fit {_describe(model)}: {fit.describe()}.")
-    values = {name: checkpoint.read(name) for name in variables}
-    for name, variable in variables.items():
+    values = {name: checkpoint.read(name) for name in wanted}
+    for name, variable in wanted.items():
         variable.assign(values[name])
-    return RestoreReport(path, checkpoint.format, tuple(variables), fit.left_out)
+    restored = tuple(tf1_name(variable) for variable in wanted.values())
+    return RestoreReport(path, checkpoint.format, restored, fit.left_out)
 
 
-def _spec(variable: keras.Variable) -> TensorSpec:
+def _specs(variables: dict[str, AnyVariable]) -> dict[str, TensorSpec]:
+    return {name: _spec(variable) for name, variable in variables.items()}
+
+
+def _spec(variable: AnyVariable) -> TensorSpec:
     return TensorSpec(tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype))
 
 
-def _describe(model: keras.Model) -> str:
+def _describe(model: keras.Layer | tf.Module) -> str:
     variant = getattr(model, "variant", None)
     return f"{model.name} ({variant.name})" if variant else model.name
 
 
 def _open_keras_file(
     path: Path, model: keras.Model, wanted: dict[str, TensorSpec]
-) -> tuple[Checkpoint, "_Fit"]:
+) -> tuple[Checkpoint, _Fit]:
     """Reads the file as the version of the model that wrote it, which it does not tell."""
     tried = []
     for version in _versions(model):
@@ -126,9 +155,16 @@ class _Fit:
     unequal: list[str]
     left_out: dict[str, tuple[str, ...]]
     wanted_count: int
+    is_partial: bool
 
     @classmethod
-    def of(cls, wanted: dict[str, TensorSpec], stored: dict[str, TensorSpec]) -> "_Fit":
+    def of(
+        cls,
+        wanted: dict[str, TensorSpec],
+        stored: dict[str, TensorSpec],
+        *,
+        is_partial: bool = False,
+    ) -> _Fit:
         unused: list[str] = []
         left_out: dict[str, tuple[str, ...]] = {}
         known = wanted.keys() | stored.keys()
@@ -148,12 +184,14 @@ class _Fit:
             ],
             left_out=left_out,
             wanted_count=len(wanted),
+            is_partial=is_partial,
         )
 
     @property
     def distance(self) -> tuple[int, int]:
         """Differences in names, which weigh more, and in shapes and dtypes."""
-        return len(self.missing) + len(self.unused), len(self.unequal)
+        unused = 0 if self.is_partial else len(self.unused)
+        return len(self.missing) + unused, len(self.unequal)
 
     @property
     def is_perfect(self) -> bool:
@@ -169,7 +207,7 @@ class _Fit:
                 f"{len(self.missing)} of the model's {self.wanted_count} variables are not in the "
                 f"file: {_some([*near, *self.missing[_SHOWN:]])}"
             )
-        if self.unused:
+        if self.unused and not self.is_partial:
             parts.append(
                 f"{len(self.unused)} tensors of the file are not in the model: {_some(self.unused)}"
             )

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -100,17 +101,31 @@ def _write_bundle(prefix: Path, values: dict) -> None:
 def _write_objects(model: keras.Model, prefix: Path) -> None:
     import tensorflow as tf
 
+    tf.train.Checkpoint(**checkpoint_objects(model)).write(str(prefix))
+
+
+def checkpoint_objects(model: keras.Model) -> dict[str, Any]:
+    """What a `tf.train.Checkpoint` has to hold so that every version of a model can restore it.
+
+    Args:
+        model: A built model.
+
+    Returns:
+        Keyword arguments of `tf.train.Checkpoint`: the model, and its variables by TF1 name, each
+        of which is stored once. On another backend than TensorFlow only copies of the variables.
+    """
     named = by_tf1_name(model.weights)
     if keras.config.backend() == "tensorflow":
         variables = {name: variable.value for name, variable in named.items()}
-        objects = {"model": model, NAMED_VARIABLES: variables}
-    else:
-        variables = {
+        return {"model": model, NAMED_VARIABLES: variables}
+    import tensorflow as tf
+
+    return {
+        NAMED_VARIABLES: {
             name: tf.Variable(keras.ops.convert_to_numpy(variable.value))
             for name, variable in named.items()
         }
-        objects = {NAMED_VARIABLES: variables}
-    tf.train.Checkpoint(**objects).write(str(prefix))
+    }
 
 
 def _publish(written: Path, path: Path) -> None:
@@ -136,13 +151,16 @@ def _publish(written: Path, path: Path) -> None:
 
 
 def _spread(written: Path, count: int) -> Path:
-    """A checkpoint of `count` data files: the written one, and one scalar in each other."""
+    """The same checkpoint with its tensors dealt out to `count` data files."""
     import tensorflow as tf
 
-    parts = [written]
-    for i in range(1, count):
-        parts.append(written.with_name(f"part{i}"))
-        _write_bundle(parts[-1], {f"{INTERNAL_PREFIX}part{i}": 0})
+    reader = tf.train.load_checkpoint(str(written))
+    names = sorted(reader.get_variable_to_shape_map())
+    parts = [written.with_name(f"part{i}") for i in range(count)]
+    for i, part in enumerate(parts):
+        tensors = {name: reader.get_tensor(name) for name in names[i::count]}
+        # TensorFlow writes no part without a tensor.
+        _write_bundle(part, tensors or {f"{INTERNAL_PREFIX}{part.name}": 0})
     spread = written.with_name("spread")
     tf.raw_ops.MergeV2Checkpoints(
         checkpoint_prefixes=[str(part) for part in parts],

@@ -128,10 +128,8 @@ class BatchNorm(keras.layers.BatchNormalization):
         if training:
             mean, variance = ops.moments(x, axes=self._reduction_axes)
             n = ops.cast(math.prod(ops.shape(x)[:-1]), dtype)
-            unbiased = variance * (n / ops.maximum(n - 1, 1))
-            kept = self.momentum
-            self.moving_mean.assign(self.moving_mean * kept + mean * (1.0 - kept))
-            self.moving_variance.assign(self.moving_variance * kept + unbiased * (1.0 - kept))
+            self._update(self.moving_mean, mean, n)
+            self._update(self.moving_variance, variance * (n / ops.maximum(n - 1, 1)), n)
         outputs = ops.batch_normalization(
             x,
             mean=mean,
@@ -142,3 +140,8 @@ class BatchNorm(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
         )
         return ops.cast(outputs, self.compute_dtype)
+
+    def _update(self, moving: keras.Variable, value: Any, n: Any) -> None:
+        updated = moving * self.momentum + value * (1.0 - self.momentum)
+        # As above: a replica without an image has no statistics.
+        moving.assign(keras.ops.where(n > 0, updated, moving.value))

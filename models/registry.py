@@ -55,7 +55,7 @@ def get_variant(name: str) -> Variant:
     """
     variants = _variants()
     if name not in variants:
-        near = difflib.get_close_matches(str(name), variants, n=3, cutoff=0.5)
+        near = nearest_models(str(name))
         known = (
             f"did you mean {' or '.join(near)}?"
             if near
@@ -63,6 +63,34 @@ def get_variant(name: str) -> Variant:
         )
         raise ValueError(f"There is no model {name!r}; {known}")
     return variants[name]
+
+
+def nearest_models(text: str) -> list[str]:
+    """The names most like a text that is none, for messages.
+
+    Args:
+        text: What was asked for, a name or a pattern.
+
+    Returns:
+        Up to three names, the most likely first: those that begin with the text come before those
+        that resemble it. Case and punctuation do not count: `mobilenet_v1_025` is the beginning of
+        `mobilenet_v1_0.25_128`.
+    """
+    wanted = _letters_and_digits(text)
+    plain = {_letters_and_digits(name): name for name in list_models()}
+    beginning = [known for known in plain if wanted and known.startswith(wanted)]
+    similar = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.5)
+    return [plain[known] for known in dict.fromkeys(beginning + similar)][:3]
+
+
+def _letters_and_digits(text: str) -> str:
+    return "".join(character for character in text.lower() if character.isalnum())
+
+
+def check_stage(stage: str) -> None:
+    """Raises ValueError, with the stages there are, if this is none of `STAGES`."""
+    if stage not in STAGES:
+        raise ValueError(f"There is no stage {stage!r}: stages are {', '.join(STAGES)}.")
 
 
 def model_class(name: str, stage: str) -> type:
@@ -79,10 +107,7 @@ def model_class(name: str, stage: str) -> type:
         ValueError: Unknown model or stage.
     """
     variant = get_variant(name)
-    if stage not in STAGES:
-        near = difflib.get_close_matches(str(stage), STAGES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"stages are {', '.join(STAGES)}."
-        raise ValueError(f"There is no stage {stage!r}; {hint}")
+    check_stage(stage)
     module = importlib.import_module(f".{variant.family}.{stage}", __package__)
     return getattr(module, variant.model_class)
 

@@ -9,14 +9,13 @@ store of that call's own, which is dropped at the end.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
+import tensorflow as tf
 from tensorflow.python.framework import ops
-from tensorflow.python.ops import variable_scope
-
-from .scopes import tf1_variable_scopes
 
 _REGULARIZATION_LOSSES = ops.GraphKeys.REGULARIZATION_LOSSES
 
@@ -30,8 +29,12 @@ class CallCollections(dict):
 
     def __init__(self) -> None:
         super().__init__()
+        # Whether the call has made a variable, of whatever kind, and not only found them.
+        self.made_variables = False
         self._pending_losses: list[Callable[[], Any]] = []
         self._seen_variables: set[int] = set()
+        # Name -> tensor, kept so that no other tensor of the call can get its identity.
+        self._named_tensors: dict[str, tf.Tensor] = {}
 
     def register_variable(
         self,
@@ -51,6 +54,16 @@ class CallCollections(dict):
             self.setdefault(name, []).append(variable)
         if regularization_loss is not None:
             self._pending_losses.append(regularization_loss)
+
+    def tensor_name(self, tensor: tf.Tensor, wanted: str) -> str:
+        """A name for an eager tensor, of its own in this call: `wanted`, or that with a number."""
+        for name, named in self._named_tensors.items():
+            if named is tensor:
+                return name
+        numbered = (f"{wanted}_{number}" for number in itertools.count(1))
+        name = next(n for n in itertools.chain([wanted], numbered) if n not in self._named_tensors)
+        self._named_tensors[name] = tensor
+        return name
 
     def compute_pending_losses(self) -> None:
         pending, self._pending_losses = self._pending_losses, []
@@ -99,70 +112,23 @@ class _PerThreadCollections(MutableMapping):
         return len(self._current)
 
 
-class _ActiveCalls(threading.local):
-    def __init__(self) -> None:
-        self.collections: CallCollections | None = None
-        self.owners: list[Any] = []
-
-
-_active = _ActiveCalls()
 _graph_lock = threading.Lock()
 
 
-def current_collections() -> CallCollections | None:
-    """The collections of the decorated call this thread is in, None outside of one."""
-    return _active.collections
-
-
-def current_owner() -> Any | None:
-    """The innermost object whose decorated method this thread is running, None outside of one."""
-    return _active.owners[-1] if _active.owners else None
-
-
 @contextlib.contextmanager
-def decorated_call(owner: Any, store: variable_scope._VariableStore) -> Iterator[None]:
-    """Makes `store` TF1's variable store for a decorated call of `owner`.
-
-    Automatic names start anew with every call, below the enclosing variable scope; so the same
-    forward pass always asks for the same names.
-    """
-    with contextlib.ExitStack() as stack:
-        enclosing_scope = _enclosing_variable_scope()
-        if _active.collections is None:
-            stack.enter_context(tf1_variable_scopes())
-            stack.enter_context(_own_collections(ops.get_default_graph()))
-        scopes = variable_scope._VariableScopeStore()
-        if enclosing_scope is not None:
-            scopes.current_scope = enclosing_scope
-        stack.enter_context(_collection_set_to(variable_scope._VARSTORE_KEY, store))
-        stack.enter_context(_collection_set_to(variable_scope._VARSCOPESTORE_KEY, scopes))
-        _active.owners.append(owner)
-        try:
-            yield
-        finally:
-            _active.owners.pop()
-
-
-def _enclosing_variable_scope() -> variable_scope.VariableScope | None:
-    # Read without `get_variable_scope_store`, which would leave a store behind in the graph.
-    stores = ops.get_collection(variable_scope._VARSCOPESTORE_KEY)
-    return stores[0].current_scope if stores else None
-
-
-@contextlib.contextmanager
-def _own_collections(graph: ops.Graph) -> Iterator[None]:
+def own_collections(graph: ops.Graph) -> Iterator[CallCollections]:
+    """Gives this thread collections of its own in `graph`."""
     with _graph_lock:
         if not isinstance(graph._collections, _PerThreadCollections):
             graph._collections = _PerThreadCollections(graph._collections)
         per_thread = graph._collections
         per_thread.calls += 1
-    _active.collections = CallCollections()
-    per_thread.enter(_active.collections)
+    collections = CallCollections()
+    per_thread.enter(collections)
     try:
-        yield
+        yield collections
     finally:
         per_thread.exit()
-        _active.collections = None
         with _graph_lock:
             per_thread.calls -= 1
             if per_thread.calls == 0:
@@ -170,7 +136,8 @@ def _own_collections(graph: ops.Graph) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _collection_set_to(key: Any, value: Any) -> Iterator[None]:
+def collection_set_to(key: Any, value: Any) -> Iterator[None]:
+    """Makes `value` the one member of a collection."""
     # In place: function graphs made inside the call hold a reference to these very lists.
     collection = ops.get_collection_ref(key)
     before = list(collection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 import sys
 import types
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import indexed_slices, ops, tensor
-from tensorflow.python.layers import convolutional, core, normalization, pooling
+from tensorflow.python.layers import base, convolutional, core, normalization, pooling
+from tensorflow.python.layers import layers as all_layers
 from tensorflow.python.ops import (
     array_ops,
     array_ops_stack,
@@ -26,51 +27,70 @@ from tensorflow.python.ops import (
 )
 
 from . import layers
+from .created_layers import get_or_create_layer
+from .determinism import DeterministicRandomTestTool
 from .tracking import track_tf1_style_variables
 
 _ABSENT = object()
+_modules: dict[str, Any] = sys.modules
+# A module, or a dictionary of names where setting a module's attribute would do more than that.
+_Namespace = types.ModuleType | dict[str, Any]
 # (namespace, name, what was there), in the order of installation.
-_replaced: list[tuple[dict[str, Any], str, Any]] = []
+_replaced: list[tuple[_Namespace, str, Any]] = []
 
 
 def install() -> None:
     """Makes untouched TF1 code work in this process, third-party code included.
 
-    Afterwards `tf.compat.v1.layers`, `tf.compat.v1.keras.utils.track_tf1_style_variables` and
-    TF-Slim 1.1.0's layers work under Keras 3: in decorated methods eagerly and in `tf.function`, in
-    TF1 graphs with sessions as they always did. Installing twice is the same as once.
+    Afterwards these work under Keras 3, in decorated methods eagerly and in `tf.function`, in TF1
+    graphs with sessions as they always did:
+
+    - `tf.compat.v1.layers`, in whatever way it is imported;
+    - `tf.compat.v1.keras.utils` with `track_tf1_style_variables`, `get_or_create_layer` and
+      `DeterministicRandomTestTool`;
+    - TF-Slim 1.1.0 (`import tf_slim`).
+
+    Call it before the code that is to find these is imported: a `from ... import conv2d` of an
+    earlier time keeps what it found. Installing twice is the same as once.
     """
     if _replaced:
         return
     for namespace, name, value in _replacements():
-        _replaced.append((namespace, name, namespace.get(name, _ABSENT)))
-        namespace[name] = value
+        names = namespace if isinstance(namespace, dict) else vars(namespace)
+        _replaced.append((namespace, name, names.get(name, _ABSENT)))
+        _put(namespace, name, value)
 
 
 def uninstall() -> None:
     """Puts back what `install` replaced; does nothing where nothing is installed."""
     while _replaced:
-        namespace, name, before = _replaced.pop()
-        if before is _ABSENT:
-            del namespace[name]
-        else:
-            namespace[name] = before
+        _put(*_replaced.pop())
 
 
-def _replacements() -> Iterator[tuple[dict[str, Any], str, Any]]:
+def _put(namespace: _Namespace, name: str, value: Any) -> None:
+    if not isinstance(namespace, dict):
+        setattr(namespace, name, value)
+    elif value is _ABSENT:
+        del namespace[name]
+    else:
+        namespace[name] = value
+
+
+def _replacements() -> Iterator[tuple[_Namespace, str, Any]]:
     for api in _tf1_apis():
-        # TensorFlow loads these two on first access, and with Keras 3 refuses; what is already in
-        # the loader's own namespace is not loaded.
+        # TensorFlow loads this on first access, and with Keras 3 refuses; what is already in the
+        # loader's own namespace is not loaded.
+        yield vars(api.layers), "InputSpec", base.InputSpec
         for name in layers.__all__:
             yield vars(api.layers), name, getattr(layers, name)
-        yield vars(api.keras), "utils", _keras_utils()
+    yield from _keras_modules()
+    yield from _importable_modules()
     yield from _layer_modules()
-    yield from _moved_names()
+    yield from moved_names()
 
 
 def _tf1_apis() -> list[types.ModuleType]:
-    """`tf.compat.v1` and its twins: `import tensorflow.compat.v1` makes a module of its own."""
-    importlib.import_module("tensorflow.compat.v1")
+    """`tf.compat.v1` and its twins: `import tensorflow.compat.v1` may make a module of its own."""
     return [
         module
         for name, module in list(sys.modules.items())
@@ -78,15 +98,43 @@ def _tf1_apis() -> list[types.ModuleType]:
     ]
 
 
-def _keras_utils() -> types.ModuleType:
-    utils = types.ModuleType("tensorflow.compat.v1.keras.utils")
-    utils.__dict__.update(vars(tf.keras.utils), track_tf1_style_variables=track_tf1_style_variables)
-    return utils
+def _keras_modules() -> Iterator[tuple[_Namespace, str, Any]]:
+    # Keras' own modules stay as they are: they are `tf.keras` too.
+    utils = _extended(
+        "tensorflow.compat.v1.keras.utils",
+        tf.keras.utils,
+        DeterministicRandomTestTool=DeterministicRandomTestTool,
+        get_or_create_layer=get_or_create_layer,
+        track_tf1_style_variables=track_tf1_style_variables,
+    )
+    keras = _extended("tensorflow.compat.v1.keras", tf.keras, utils=utils)
+    for api in _tf1_apis():
+        # TensorFlow's API modules keep what they have been asked for; setting it they notice.
+        yield api, "keras", keras
+    for module in (keras, utils):
+        yield _modules, module.__name__, module
 
 
-def _layer_modules() -> Iterator[tuple[dict[str, Any], str, Any]]:
+def _extended(name: str, module: types.ModuleType, **names: Any) -> types.ModuleType:
+    """A module `name` with all that `module` has, and more."""
+    extended = types.ModuleType(name)
+    extended.__dict__.update(names, __getattr__=functools.partial(getattr, module))
+    return extended
+
+
+def _importable_modules() -> Iterator[tuple[_Namespace, str, Any]]:
+    """Lets `import tensorflow.compat.v1` find what `tf.compat.v1` is."""
+    # TensorFlow's own first import of it makes a twin.
+    for name, module in (("compat", tf.compat), ("compat.v1", tf.compat.v1)):
+        if f"tensorflow.{name}" not in _modules:
+            yield _modules, f"tensorflow.{name}", module
+    api = _modules.get("tensorflow.compat.v1", tf.compat.v1)
+    yield _modules, "tensorflow.compat.v1.layers", api.layers
+
+
+def _layer_modules() -> Iterator[tuple[_Namespace, str, Any]]:
     """The modules that TF-Slim takes its layers from, under all the names they have there."""
-    for module in (convolutional, core, pooling):
+    for module in (all_layers, convolutional, core, pooling):
         for name, value in list(vars(module).items()):
             ours = getattr(layers, getattr(value, "__name__", ""), None)
             if ours is not None and callable(value):
@@ -97,8 +145,8 @@ def _layer_modules() -> Iterator[tuple[dict[str, Any], str, Any]]:
         yield vars(normalization), name, layers.batch_normalization
 
 
-def _moved_names() -> Iterator[tuple[dict[str, Any], str, Any]]:
-    """Names that TF-Slim 1.1.0 reads where they were in TensorFlow 2.12."""
+def moved_names() -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """Names that TF-Slim 1.1.0 reads where they were in TF 2.12: (namespace, name, value)."""
     yield vars(ops), "Tensor", tensor.Tensor
     yield vars(ops), "IndexedSlices", indexed_slices.IndexedSlices
     yield vars(array_ops), "stack", array_ops_stack.stack

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import ops
-from tensorflow.python.ops import variable_scope
 from tensorflow.python.ops.variable_scope import VariableScope as _PlainVariableScope
-
-_lock = threading.Lock()
-_users = 0
 
 
 class _OfAnyVariableScope(type):
@@ -76,23 +69,3 @@ class TF1VariableScope(_PlainVariableScope, metaclass=_OfAnyVariableScope):
             reuse=self._reuse if reuse is None else reuse,
             **arguments,
         )
-
-
-@contextlib.contextmanager
-def tf1_variable_scopes() -> Iterator[None]:
-    """Makes `variable_scope` open TF1 scopes as long as any thread is inside.
-
-    TensorFlow looks the class up in its module, so that is where it is replaced. A TF1 graph built
-    meanwhile, inside the decorated method or in another thread, is the same as ever.
-    """
-    global _users
-    with _lock:
-        _users += 1
-        variable_scope.VariableScope = TF1VariableScope
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                variable_scope.VariableScope = _PlainVariableScope

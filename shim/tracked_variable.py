@@ -11,6 +11,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from tensorflow.python.framework import ops
+
+from .autocast_variable import without_autocast
+from .call_state import current_call
 
 
 class TrackedVariable(keras.Variable):
@@ -33,12 +37,15 @@ class TrackedVariable(keras.Variable):
         regularizer: Callable[[tf.Variable], tf.Tensor] | None = None,
         constraint: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> None:
-        with _outside_of_stateless_scope():
+        with outside_of_keras_scopes():
             super().__init__(
-                value,
+                lambda shape, dtype: value,
+                shape=value.shape,
                 dtype=value.dtype.base_dtype.name,
                 trainable=value.trainable,
                 autocast=False,
+                aggregation=value.aggregation.name.lower(),
+                synchronization=value.synchronization.name.lower(),
                 name=path.rsplit("/", 1)[-1],
             )
         self._path = path
@@ -47,23 +54,25 @@ class TrackedVariable(keras.Variable):
             self.regularizer = lambda variable: regularizer(variable.value)
         self.constraint = constraint
 
-    def _initialize(self, value: tf.Variable) -> None:
-        self._value = value
+    def _initialize_with_initializer(self, initializer: Callable[..., tf.Variable]) -> None:
+        self._value = initializer(self._shape, dtype=self._dtype)
 
 
 @contextlib.contextmanager
-def _outside_of_stateless_scope() -> Iterator[None]:
-    """Lets a variable be made while Keras runs a symbolic pass (a functional model, `build`).
+def outside_of_keras_scopes() -> Iterator[None]:
+    """Lets state be made while Keras runs a symbolic pass (a functional model, `build`).
 
     Keras forbids it there because a layer's state should be made in `build`; TF1 code has no
-    `build`, its first forward pass makes the state.
+    `build`, its first forward pass makes the state. Names are not to begin with the layers that
+    pass is nested in.
     """
-    scope = global_state.get_global_attribute("stateless_scope")
-    global_state.set_global_attribute("stateless_scope", None)
-    try:
+    with contextlib.ExitStack() as stack:
+        for name in ("stateless_scope", "name_scope_stack"):
+            stack.callback(
+                global_state.set_global_attribute, name, global_state.get_global_attribute(name)
+            )
+            global_state.set_global_attribute(name, None)
         yield
-    finally:
-        global_state.set_global_attribute("stateless_scope", scope)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +85,7 @@ class VariableOp:
 
 
 class _HasOp:
-    """Gives an eager variable the `op` that TF1 code asks for its name."""
+    """Gives an eager variable what TF1 code asks of it: its name by `op`, and an identity."""
 
     name: str
     device: str
@@ -85,10 +94,75 @@ class _HasOp:
     def op(self) -> VariableOp:
         return VariableOp(self.name.removesuffix(":0"), self.device)
 
+    # TF1 code looks variables up in lists and dictionaries, where TF2 would compare their values.
+    def __eq__(self, other: Any) -> Any:
+        return super().__eq__(other) if current_call() is None else self is without_autocast(other)
+
+    def __ne__(self, other: Any) -> Any:
+        return (
+            super().__ne__(other) if current_call() is None else self is not without_autocast(other)
+        )
+
+    def __hash__(self) -> int:
+        return super().__hash__() if current_call() is None else id(self)
+
+    def __deepcopy__(self, memo: dict) -> tf.Variable:
+        return _with_op(super().__deepcopy__(memo))  # type: ignore[misc]
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        make, arguments = super().__reduce__()  # type: ignore[str-unpack]
+        return _made_with_op, (make, arguments)
+
+
+class _OfItsParts(_HasOp):
+    """Gives a variable sharded over parameter servers what all its parts have in common."""
+
+    variables: list[tf.Variable]
+    device = property(lambda self: self.variables[0].device)
+    trainable = property(lambda self: self.variables[0].trainable)
+    synchronization = property(lambda self: self.variables[0].synchronization)
+    aggregation = property(lambda self: self.variables[0].aggregation)
+
 
 @functools.cache
 def _class_with_op(variable_class: type) -> type:
-    return type(variable_class.__name__, (_HasOp, variable_class), {})
+    added = _HasOp if issubclass(variable_class, tf.Variable) else _OfItsParts
+    return type(variable_class.__name__, (added, variable_class), {})
+
+
+def _with_op(variable: tf.Variable) -> tf.Variable:
+    # TensorFlow makes the object (a strategy decides of which class), so `op` can only be added
+    # afterwards: an eager variable's own `op` raises.
+    variable.__class__ = _class_with_op(type(variable))  # type: ignore[arg-type]
+    return variable
+
+
+def _made_with_op(make: Callable[..., tf.Variable], arguments: tuple) -> tf.Variable:
+    return _with_op(make(*arguments))
+
+
+# At which `tf.function` puts its variable creators; a strategy's and everybody else's are at 100.
+_PRIORITY_OF_TF_FUNCTION = 50
+
+
+@contextlib.contextmanager
+def _not_made_by_tf_function() -> Iterator[None]:
+    """Keeps `tf.function` from taking a variable for one that its first trace has made.
+
+    It allows them in that trace only, and traces twice because of them. TF1 code makes variables
+    whenever it first needs them, and they exist already when the trace gets to see them.
+    """
+    graph = ops.get_default_graph()
+    creators = graph._variable_creator_stack
+    graph._variable_creator_stack = [
+        (priority, creator)
+        for priority, creator in creators
+        if priority != _PRIORITY_OF_TF_FUNCTION
+    ]
+    try:
+        yield
+    finally:
+        graph._variable_creator_stack = creators
 
 
 def make_variable(name: str, **arguments: Any) -> tf.Variable:
@@ -102,9 +176,10 @@ def make_variable(name: str, **arguments: Any) -> tf.Variable:
         The variable, made outside of any function graph that is being traced and, under a
         `tf.distribute` strategy, by that strategy.
     """
-    with tf.init_scope(), _outside_of_stateless_scope(), tf.name_scope(""):
-        variable = tf.Variable(name=name, **arguments)
-    # TensorFlow makes the object (a strategy decides of which class), so `op` can only be added
-    # afterwards: an eager variable's own `op` raises.
-    variable.__class__ = _class_with_op(type(variable))  # type: ignore[arg-type]
-    return variable
+    with (
+        tf.init_scope(),
+        outside_of_keras_scopes(),
+        _not_made_by_tf_function(),
+        tf.name_scope(""),
+    ):
+        return _with_op(tf.Variable(name=name, **arguments))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import lift_to_graph
 from tensorflow.python.ops import variable_scope, variables
 from tensorflow.python.util import function_utils
 
-from .call_collections import current_collections, current_owner
+from .autocast_variable import AutocastVariable, without_autocast
+from .call_state import DecoratedCall, current_call, current_keras_layer, default_dtype
 from .tracked_variable import make_variable
 
 AUTO_REUSE = variable_scope.AUTO_REUSE
@@ -30,13 +33,13 @@ class VariableStore(variable_scope._VariableStore):
         on_create: called as `on_create(variable, name, regularizer, constraint)` with each new
             `tf.Variable`, in creation order.
         pending_value: called with the name of a variable about to be made; returns the array it is
-            to start with (a value loaded before the variable existed), or None.
+            to start with (a value loaded before the variable existed), or None. None: nothing is.
     """
 
     def __init__(
         self,
         on_create: Callable[[tf.Variable, str, Callable | None, Callable | None], None],
-        pending_value: Callable[[str], np.ndarray | None] = lambda name: None,
+        pending_value: Callable[[str], np.ndarray | None] | None = None,
     ) -> None:
         super().__init__()
         self._store_eager_variables = True
@@ -44,15 +47,65 @@ class VariableStore(variable_scope._VariableStore):
         self._pending_value = pending_value
         # Variable name -> callable that computes its regularization loss from the current value.
         self.regularization_losses: dict[str, Callable[[], tf.Tensor]] = {}
+        # Names, with `:0`, of the variables that no checkpoint has been read into.
+        self._initialized: set[str] = set()
+        self._autocast: dict[tuple[str, tf.DType], AutocastVariable] = {}
+        # (variable scope, name given, number in a call) of a `tf.Variable` -> its full name.
+        self.plain_names: dict[tuple[str, str, int], str] = {}
 
     @property
     def variables(self) -> list[tf.Variable]:
         """The variables in creation order."""
         return list(self._vars.values())
 
+    def regularized_variables(self) -> Iterator[tuple[str, tf.Variable]]:
+        """The regularized variables with their names."""
+        return ((name, self._vars[name]) for name in self.regularization_losses)
+
     def is_trainable(self, name: str) -> bool:
         """Whether TF1 code made the variable `name` trainable."""
         return self._vars[name].trainable
+
+    def unused_name(self, name: str) -> str:
+        """`name`, with TF1's `_1`, `_2`, ... where a variable has it already."""
+        numbered = (f"{name}_{number}" for number in itertools.count(1))
+        return next(n for n in itertools.chain([name], numbered) if n not in self._vars)
+
+    def get_plain_variable(
+        self,
+        name: str,
+        initial_value: Any = None,
+        dtype: Any = None,
+        shape: Any = None,
+        variable_def: Any = None,
+        import_scope: str | None = None,
+        expected_shape: Any = None,
+        experimental_enable_variable_lifting: bool | None = None,
+        **arguments: Any,
+    ) -> tf.Variable:
+        """Returns the variable of that full name; makes it as `tf.Variable` would if there is none.
+
+        The arguments are those of `tf.compat.v1.Variable`, with the scope in `name`.
+
+        Raises:
+            ValueError: the variable has another shape; an argument that is not TF1's, or that
+                belongs to graphs.
+        """
+        del expected_shape, experimental_enable_variable_lifting
+        if shape is not None or variable_def is not None or import_scope is not None:
+            raise ValueError(
+                f"Variable {name}: tf.Variable(shape=..., variable_def=..., import_scope=...) "
+                "can't be made in a decorated method. Make it in __init__."
+            )
+        if not callable(initial_value):
+            if dtype is not None:
+                initial_value = tf.convert_to_tensor(initial_value, dtype)
+            if name in self._vars:
+                _check_same(name, self._vars[name], np.shape(initial_value), None)
+        elif dtype is not None:
+            initial_value = functools.partial(_converted, initial_value, dtype)
+        dtype = tf.as_dtype(dtype or default_dtype())
+        return self.get_variable(name, initializer=initial_value, dtype=dtype, **arguments)
 
     def get_variable(
         self,
@@ -155,8 +208,9 @@ class VariableStore(variable_scope._VariableStore):
         collections: list[str] | None = None,
         constraint: Callable | None = None,
         **arguments: Any,
-    ) -> tf.Variable | tf.Tensor:
-        compute_dtype, dtype = dtype, storage_dtype(dtype)
+    ) -> tf.Variable | AutocastVariable:
+        collections_of_call = self._current_call(name).collections
+        asked_dtype, dtype = dtype, storage_dtype(dtype)
         variable = self._vars.get(name)
         if variable is None:
             if reuse is True:
@@ -176,20 +230,15 @@ class VariableStore(variable_scope._VariableStore):
                 constraint=constraint,
                 **arguments,
             )
+            collections_of_call.made_variables = True
         else:
             # An initializer that brings its own type was not asked for the scope's.
             own_type = _brings_its_own_type(initializer, shape)
             _check_same(name, variable, shape, None if own_type else dtype)
-        collections_of_call = current_collections()
-        if collections_of_call is None:
-            raise RuntimeError(
-                f"Variable {name} was asked for in a thread of its own while its decorated method "
-                "runs in another. Ask for variables before the thread starts."
-            )
         collections_of_call.register_variable(
             variable, collections, variable.trainable, self.regularization_losses.get(name)
         )
-        return variable if dtype == compute_dtype else tf.cast(variable, compute_dtype)
+        return self._read_in(asked_dtype, name, variable)
 
     def _create(
         self,
@@ -210,7 +259,7 @@ class VariableStore(variable_scope._VariableStore):
     ) -> tf.Variable:
         del use_resource  # Eager variables are resource variables.
         initial_value, dtype = _initial_value(name, shape, dtype, initializer, partition_info)
-        pending_value = self._pending_value(name)
+        pending_value = self._pending_value and self._pending_value(name)
         if pending_value is not None:
             _check_pending_value(name, shape, pending_value)
             initial_value = pending_value
@@ -234,7 +283,43 @@ class VariableStore(variable_scope._VariableStore):
         else:
             regularizer = None
         self._on_create(variable, name, regularizer, constraint)
+        if pending_value is None and variable._update_uid < 0:  # No checkpoint was waiting for it.
+            self._initialized.add(variable.name)
         return variable
+
+    def take_initializer(self, variable: tf.Variable) -> bool:
+        """Whether the variable was given its value by its initializer; at most once that it was."""
+        name = without_autocast(variable).name
+        is_initialized = name in self._initialized
+        self._initialized.discard(name)
+        return is_initialized
+
+    def _read_in(
+        self, dtype: tf.DType, name: str, variable: tf.Variable
+    ) -> tf.Variable | AutocastVariable:
+        # An initializer's own dtype is nothing that a policy decides on.
+        if variable.dtype == dtype or variable.dtype != storage_dtype(dtype):
+            return variable
+        # The same object every time, so that a `tf.function` it is passed to is not traced anew.
+        return self._autocast.setdefault((name, dtype), AutocastVariable(variable, dtype))
+
+    def _current_call(self, name: str) -> DecoratedCall:
+        call = current_call()
+        if call is None:
+            raise RuntimeError(
+                f"Variable {name} was asked for in a thread of its own while its decorated method "
+                "runs in another. Ask for variables before the thread starts."
+            )
+        function = call.nested_function()
+        if function is not None:
+            raise RuntimeError(
+                f"Variable {name} was asked for in the tf.function {function.name} inside of a "
+                f"decorated method of {type(call.owner).__name__}. A function keeps the variables "
+                "it was traced with, so another object that calls it would get this object's. Put "
+                "tf.function around the decorated method, or ask for the variable before the "
+                "function and pass it in."
+            )
+        return call
 
     def _nearest(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._vars, n=3)
@@ -247,20 +332,23 @@ def _brings_its_own_type(initializer: Any, shape: Any) -> bool:
     return shape is None or not callable(initializer)
 
 
-def storage_dtype(dtype: tf.DType) -> tf.DType:
+def storage_dtype(dtype: tf.DType | np.dtype) -> tf.DType | np.dtype:
     """The dtype a variable is kept in where TF1 code asks for `dtype`.
 
-    TF1 layers ask for the dtype of their inputs. In a Keras layer with a mixed policy that is the
-    compute dtype, and variables are to be kept in the policy's variable dtype.
+    TF1 code asks for the dtype of its inputs, or for none. In a Keras layer with a mixed policy
+    that is the compute dtype, and variables are to be kept in the policy's variable dtype.
     """
-    owner = current_owner()
-    if isinstance(owner, keras.Layer) and dtype.name == owner.compute_dtype:
-        return tf.as_dtype(owner.variable_dtype)
+    layer = current_keras_layer()
+    if layer is not None and dtype.name == layer.compute_dtype:
+        return tf.as_dtype(layer.variable_dtype)
     return dtype
 
 
 def _accepts_constraint(custom_getter: Callable) -> bool:
     # Custom getters written before TensorFlow 1.4 list their arguments and know no constraint.
+    code = getattr(custom_getter, "__code__", None)
+    if code is not None and code.co_flags & inspect.CO_VARKEYWORDS:
+        return True  # Said at once: signatures cost Slim's layers, with their getters, a sixth.
     return "constraint" in function_utils.fn_args(custom_getter) or function_utils.has_kwargs(
         custom_getter
     )
@@ -315,7 +403,7 @@ def _initial_value(
                 f"Variable {name}: a constant initializer brings its own shape; leave out "
                 f"shape={tuple(shape)}."
             )
-        return _value_outside_of_functions(name, initializer), None
+        return _in_storage_dtype(_value_outside_of_functions(name, initializer)), None
     if shape is None or not shape.is_fully_defined():
         if _takes_no_arguments(initializer):
             return initializer, None
@@ -330,6 +418,10 @@ def _initial_value(
     return functools.partial(initializer, shape.as_list(), **keywords), dtype
 
 
+def _converted(make_value: Callable[[], Any], dtype: Any) -> tf.Tensor:
+    return tf.convert_to_tensor(make_value(), dtype)
+
+
 def _default_initializer(name: str, dtype: tf.DType) -> Callable:
     if dtype.is_floating:
         return tf.compat.v1.glorot_uniform_initializer()
@@ -341,17 +433,39 @@ def _default_initializer(name: str, dtype: tf.DType) -> Callable:
 
 
 def _value_outside_of_functions(name: str, value: Any) -> Any:
-    """The value of a tensor given as initializer, where the variable will be made."""
+    """The value of a tensor given as initializer, where the variable will be made.
+
+    In a function that is being traced the tensor has no value yet. The ops that compute it are run
+    once outside of the function, as `tf.function` does for the variables it lifts.
+    """
     if not tf.is_tensor(value) or tf.executing_eagerly() or hasattr(value, "numpy"):
         return value
-    constant = tf.get_static_value(value)
-    if constant is None:
+
+    @tf.function(autograph=False)
+    def initial_value() -> tf.Tensor:
+        graph = tf.compat.v1.get_default_graph()
+        captured = [inside for _, inside in value.graph.captures]
+        return lift_to_graph.lift_to_graph(
+            [value], graph, sources=captured, handle_captures=True, base_graph=value.graph
+        )[value]
+
+    try:
+        with tf.init_scope():
+            return initial_value()
+    except lift_to_graph.UnliftableError:
         raise ValueError(
-            f"Variable {name}: its initializer is a tensor of the function being traced "
-            f"({value.name}), whose value is not known where the variable is made. Give a constant "
-            "or a callable that computes it."
-        )
-    return constant
+            f"Variable {name}: its initializer ({value.name}) depends on an input of the function "
+            "being traced, whose value is not known where the variable is made. Make the first "
+            "call eagerly, or give an initializer that does not depend on inputs."
+        ) from None
+
+
+def _in_storage_dtype(value: Any) -> Any:
+    own_dtype = getattr(value, "dtype", None)
+    if own_dtype is None or storage_dtype(own_dtype) == own_dtype:
+        return value
+    with tf.init_scope():
+        return tf.cast(value, storage_dtype(own_dtype))
 
 
 def _takes_no_arguments(function: Callable) -> bool:

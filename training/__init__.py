@@ -8,18 +8,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .interruption import TrainingInterrupted
+    from .interruption import TrainingFailed, TrainingInterrupted
     from .recipes import DEMO, Recipe, TrainConfig
     from .result import TrainResult
     from .run import train
 
-__all__ = ["DEMO", "Recipe", "TrainConfig", "TrainResult", "TrainingInterrupted", "train"]
+__all__ = [
+    "DEMO",
+    "Recipe",
+    "TrainConfig",
+    "TrainResult",
+    "TrainingFailed",
+    "TrainingInterrupted",
+    "train",
+]
 
 _HOME = {
     "DEMO": "recipes",
     "Recipe": "recipes",
     "TrainConfig": "recipes",
     "TrainResult": "result",
+    "TrainingFailed": "interruption",
     "TrainingInterrupted": "interruption",
     "train": "run",
 }

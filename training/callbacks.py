@@ -60,7 +60,7 @@ class StopOnBadLoss(keras.callbacks.Callback):
 
 
 class Throughput(keras.callbacks.Callback):
-    """Measures training throughput.
+    """Measures an epoch's training throughput.
 
     The first step, which builds and compiles the training function, is left out, and so is what
     happens between epochs: testing and writing.
@@ -73,22 +73,17 @@ class Throughput(keras.callbacks.Callback):
         super().__init__()
         self._batch_size = batch_size
         self._last_step_end: float | None = None
-        self._run = _Rate()
-        self._epoch = _Rate()
+        self._images = 0
+        self._seconds = 0.0
 
     @property
     def images_per_second(self) -> float:
-        """Over the run so far; 0 until the second step is done."""
-        return self._run.value()
-
-    @property
-    def epoch_images_per_second(self) -> float:
-        """Over the epoch so far."""
-        return self._epoch.value()
+        """Over the epoch so far; 0 until a step is measured."""
+        return self._images / self._seconds if self._seconds else 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Starts the epoch's measurement."""
-        self._epoch = _Rate()
+        self._images, self._seconds = 0, 0.0
         if self._last_step_end is not None:
             self._last_step_end = time.perf_counter()
 
@@ -96,22 +91,9 @@ class Throughput(keras.callbacks.Callback):
         """Adds the step."""
         now = time.perf_counter()
         if self._last_step_end is not None:
-            for rate in (self._run, self._epoch):
-                rate.add(self._batch_size, now - self._last_step_end)
+            self._images += self._batch_size
+            self._seconds += now - self._last_step_end
         self._last_step_end = now
-
-
-class _Rate:
-    def __init__(self) -> None:
-        self._images = 0
-        self._seconds = 0.0
-
-    def add(self, images: int, seconds: float) -> None:
-        self._images += images
-        self._seconds += seconds
-
-    def value(self) -> float:
-        return self._images / self._seconds if self._seconds else 0.0
 
 
 class LogMetrics(keras.callbacks.Callback):
@@ -142,7 +124,7 @@ class LogMetrics(keras.callbacks.Callback):
                 "test_loss": float(logs["val_loss"]),
                 "test_accuracy": float(logs["val_accuracy"]),
                 "learning_rate": float(self.model.optimizer.learning_rate),
-                "images_per_second": round(self._throughput.epoch_images_per_second, 1),
+                "images_per_second": round(self._throughput.images_per_second, 1),
                 "seconds": round(time.perf_counter() - self._start, 3),
             }
         )

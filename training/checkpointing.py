@@ -9,8 +9,11 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from .. import checkpoints
+
 # The one before the newest is kept as well: it is what there is if the newest was damaged.
 _CHECKPOINTS_KEPT = 2
+_NAME = "step"
 
 
 class Position(tf.train.experimental.PythonState):
@@ -78,41 +81,53 @@ class RunCheckpoint:
     def __init__(self, model: keras.Model, position: Position, directory: pathlib.Path) -> None:
         model.optimizer.build(model.trainable_variables)
         self._position = position
+        self._directory = directory
         weights = {id(variable) for variable in model.weights}
         checkpoint = tf.train.Checkpoint(
-            model=model,
+            **checkpoints.checkpoint_objects(model),
             optimizer=model.optimizer,
             # States of random generators are variables that Keras leaves out of `weights`.
             random_state=[v.value for v in model.variables if id(v) not in weights],
             position=position,
         )
         self._manager = tf.train.CheckpointManager(
-            checkpoint, str(directory), max_to_keep=_CHECKPOINTS_KEPT, checkpoint_name="step"
+            checkpoint, str(directory), max_to_keep=_CHECKPOINTS_KEPT, checkpoint_name=_NAME
         )
 
     def save(self) -> None:
         """Writes a checkpoint of the run as it is."""
         self._manager.save(checkpoint_number=self._position.step)
 
-    def restore(self) -> bool:
+    def restore(self) -> str | None:
         """Puts the run back to its newest checkpoint.
 
         Returns:
-            Whether there is one; without one the run is left as it is.
+            Which one that is and why, for the user; None if there is none, which leaves the run as
+            it is.
 
         Raises:
             ValueError: The checkpoint is damaged.
         """
-        path = self._manager.latest_checkpoint
+        path, why = self._manager.latest_checkpoint, "which the file 'checkpoint' beside it names"
         if path is None:
-            return False
+            path = max(self._found(), key=_step_of, default=None)
+            why = "the newest one there, as there is no file 'checkpoint' that names one"
+        if path is None:
+            return None
         try:
             self._manager.checkpoint.restore(path).assert_consumed()
         except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
-            earlier = [p for p in self._manager.checkpoints if p != path]
-            instead = f" The one before it is '{earlier[-1]}'." if earlier else ""
+            others = [other for other in self._found() if other != path]
+            instead = f"name '{max(others, key=_step_of)}' in" if others else "name another one in"
             raise ValueError(
-                f"The checkpoint '{path}' is damaged and can't be resumed from.{instead} Name that "
-                "one in the file 'checkpoint' beside it, or start anew with --overwrite."
+                f"The checkpoint '{path}' is damaged and can't be resumed from: {instead} the file "
+                "'checkpoint' beside it, or start anew with --overwrite."
             ) from error
-        return True
+        return f"'{path}', {why}"
+
+    def _found(self) -> list[str]:
+        return [str(file.with_suffix("")) for file in self._directory.glob(f"{_NAME}-*.index")]
+
+
+def _step_of(path: str) -> int:
+    return int(path.rpartition("-")[2])

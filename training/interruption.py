@@ -1,4 +1,4 @@
-"""Stopping a run from outside: Ctrl-C and SIGTERM end it at a step's end, with a checkpoint."""
+"""What ends a run before its time: Ctrl-C and SIGTERM, with a checkpoint, and full disks."""
 
 from __future__ import annotations
 
@@ -30,6 +30,23 @@ class TrainingInterrupted(Exception):  # noqa: N818, being stopped is no error
         self.step = step
         self.total_steps = total_steps
         self.directory = directory
+
+
+class TrainingFailed(Exception):  # noqa: N818, like its sibling
+    """What a run needs of the machine was not to be had: space on the disk, memory.
+
+    Args:
+        reason: What failed, in a line.
+        step: Training steps done.
+        total_steps: Training steps of the whole run.
+        directory: The run's directory.
+    """
+
+    def __init__(self, reason: str, step: int, total_steps: int, directory: pathlib.Path) -> None:
+        super().__init__(
+            f"The run in '{directory}' failed after {step} of {total_steps} steps: {reason} Once "
+            "that is mended, --resume continues it."
+        )
 
 
 class StopRequest:

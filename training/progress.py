@@ -96,7 +96,7 @@ class ProgressBar(keras.callbacks.Callback):
     def _status(self, logs: dict[str, Any]) -> str:
         return (
             f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}{self._test_accuracy}  "
-            f"{self._throughput.epoch_images_per_second:,.0f} images/s"
+            f"{self._throughput.images_per_second:,.0f} images/s"
         )
 
     def _eta(self) -> str:

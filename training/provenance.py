@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import pathlib
 import platform
 import shlex
@@ -13,7 +14,7 @@ _PACKAGE = pathlib.Path(__file__).resolve().parent.parent
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of python, tensorflow, keras, tf-slim and shimzoo.
+    """Versions of python, shimzoo, and of what a run's numbers depend on.
 
     Returns:
         The versions by name; None for shimzoo where it runs from a checkout uninstalled.
@@ -25,7 +26,7 @@ def versions() -> dict[str, str | None]:
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
-        "tf-slim": importlib.metadata.version("tf-slim"),
+        **{name: importlib.metadata.version(name) for name in ("tf-slim", "numpy", "scikit-learn")},
         "shimzoo": _own_version(),
     }
 
@@ -35,6 +36,23 @@ def _own_version() -> str | None:
         return importlib.metadata.version("shimzoo")
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def devices() -> list[str]:
+    """What there is to compute on: GPUs by their names, the CPU by architecture and cores.
+
+    Returns:
+        For instance `["CPU: x86_64, 2 cores", "GPU: NVIDIA H200"]`.
+    """
+    import tensorflow as tf
+
+    cpu = f"{platform.machine()}, {os.cpu_count()} cores"
+    found = []
+    for device in tf.config.list_physical_devices():
+        details = tf.config.experimental.get_device_details(device)
+        name = cpu if device.device_type == "CPU" else details.get("device_name", device.name)
+        found.append(f"{device.device_type}: {name}")
+    return found
 
 
 def git_revision() -> str | None:

@@ -60,7 +60,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         models.get_variant(self.model)
-        _check_stage(self.stage)
+        models.check_stage(self.stage)
         check_dataset_name(self.dataset)
         for name in ("image_size", "batch_size", "epochs"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
@@ -95,11 +95,6 @@ class Recipe:
     test_accuracy: float
     hardware: str
     minutes: float
-
-
-def _check_stage(stage: str) -> None:
-    if stage not in models.STAGES:
-        raise ValueError(f"There is no stage {stage!r}: stages are {', '.join(models.STAGES)}.")
 
 
 DEMO = Recipe(

@@ -18,8 +18,9 @@ class TrainResult:
         epochs: Passes over the training images.
         test_accuracy: Share of the test images that the final weights classify right, 0 to 1.
         test_loss: Mean loss of the final weights on the test images, weight decay included.
-        images_per_second: Training throughput, without the first step of the process, which
-            builds and compiles, and without testing and writing.
+        images_per_second: Training throughput, the median of the run's epochs, without the first
+            step of a process, which builds and compiles, and without testing and writing; None
+            if that leaves nothing.
         wall_time_s: Seconds from the start of `train` to its end, everything included; of the last
             process, if the run was resumed.
         directory: Where the run's files are.
@@ -32,6 +33,6 @@ class TrainResult:
     epochs: int
     test_accuracy: float
     test_loss: float
-    images_per_second: float
+    images_per_second: float | None
     wall_time_s: float
     directory: pathlib.Path

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import pathlib
+import re
+import statistics
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -13,15 +17,19 @@ import rich.console
 import tensorflow as tf
 
 from .. import checkpoints, models
-from . import callbacks, provenance, run_directory
+from . import callbacks, provenance
 from .checkpointing import Position, RunCheckpoint
 from .curve import draw_curve
 from .datasets import Dataset, load_dataset
 from .input_pipeline import evaluation_batches, steps_per_epoch, training_batches
-from .interruption import stop_on_signals
+from .interruption import TrainingFailed, stop_on_signals
 from .progress import ProgressBar
 from .recipes import TrainConfig
 from .result import TrainResult
+from .run_directory import RunDirectory, choose
+
+# In that line: the operation that failed.
+_OPERATION = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\].*$")
 
 
 def train(
@@ -55,12 +63,13 @@ def train(
         ValueError: A setting the model or the dataset can't take, or settings other than those of
             the run to resume. Nothing is written then.
         OSError: The directory can't be used as asked: see `run_directory.choose`.
+        TrainingFailed: The disk or the memory was full on the way; `resume` continues.
         FloatingPointError: The loss is NaN or infinite; names the step.
         TrainingInterrupted: SIGINT or SIGTERM; `resume` continues.
     """
     start = time.perf_counter()
     console = rich.console.Console(highlight=False, soft_wrap=True)
-    directory = run_directory.choose(config, out, resume, overwrite)
+    directory = choose(config, out, resume, overwrite)
     if resume and (finished := directory.read_result()) is not None:
         console.print(f"The run in '{directory.path}' is finished: there is nothing to resume.")
         return finished
@@ -73,42 +82,68 @@ def train(
         model = _create_model(config, dataset)
         accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         _compile(model, config, steps, accuracy)
-    if not resume:
-        directory.create(_record(config, model, dataset, steps, strategy))
+    with directory.in_use():
+        if not resume:
+            directory.create(_record(config, model, dataset, steps, strategy))
+        position = Position(steps, config.epochs, [model.metrics[0], accuracy])
+        checkpoint = RunCheckpoint(model, position, directory.checkpoints)
+        origin = _restore(checkpoint, position, directory) if resume else None
+        _print_start(console, config, model, dataset, steps, strategy, directory)
+        if origin:
+            console.print(f"resumed  {origin}", markup=False)
 
-    mean_loss = model.metrics[0]
-    position = Position(steps, config.epochs, [mean_loss, accuracy])
-    checkpoint = RunCheckpoint(model, position, directory.checkpoints)
-    if resume:
-        restored = checkpoint.restore()
-        # Killed between the first epoch's line and its checkpoint, a run starts over.
-        if not restored and len(directory.read_metrics()) > 1:
-            raise ValueError(
-                f"The run in '{directory.path}' has metrics of several epochs and no checkpoint in "
-                f"'{directory.checkpoints}': put it back there, or start anew with --overwrite."
-            )
-        directory.keep_metrics_until(position.step)
-    _print_start(console, config, model, dataset, steps, strategy, directory)
-    if resume:
-        console.print(f"resumed  after {position.step} of {position.total_steps} steps")
+        throughput = callbacks.Throughput(config.batch_size)
+        bar = ProgressBar(console, position, throughput, config.epochs)
+        with stop_on_signals() as request, _failures_named(position, directory):
+            after_steps = [
+                callbacks.CountSteps(position),
+                callbacks.StopOnBadLoss(position, config.learning_rate, directory),
+                throughput,
+                callbacks.LogMetrics(directory, position, throughput, config.batch_size),
+                keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False),
+                bar,
+                callbacks.SaveCheckpoints(checkpoint, position, request, directory),
+            ]
+            with bar:
+                _fit(model, config, dataset, steps, position, after_steps)
+            return _finish(model, config, directory, start)
 
-    throughput = callbacks.Throughput(config.batch_size)
-    bar = ProgressBar(console, position, throughput, config.epochs)
-    with stop_on_signals() as request, bar:
-        after_steps = [
-            callbacks.CountSteps(position),
-            callbacks.StopOnBadLoss(position, config.learning_rate, directory),
-            throughput,
-            callbacks.LogMetrics(directory, position, throughput, config.batch_size),
-            keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False),
-            bar,
-            callbacks.SaveCheckpoints(checkpoint, position, request, directory),
-        ]
-        _fit(model, config, dataset, steps, position, after_steps)
 
+def _restore(checkpoint: RunCheckpoint, position: Position, directory: RunDirectory) -> str:
+    """Puts the run back to where it was; returns where that is, for the user."""
+    restored = checkpoint.restore()
+    # Killed between the first epoch's line and its checkpoint, a run starts over.
+    if restored is None and len(directory.read_metrics()) > 1:
+        raise ValueError(
+            f"The run in '{directory.path}' has metrics of several epochs and no checkpoint in "
+            f"'{directory.checkpoints}': put it back there, or start anew with --overwrite."
+        )
+    directory.keep_metrics_until(position.step)
+    if restored is None:
+        return "at the start, as the run has no checkpoint yet"
+    return f"after {position.step} of {position.total_steps} steps, from {restored}"
+
+
+@contextlib.contextmanager
+def _failures_named(position: Position, directory: RunDirectory) -> Iterator[None]:
+    """Turns what the machine refuses a run into one kind of error that tells how to go on."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        # TensorFlow tells of the operation before and after the line that says what is wrong.
+        line = str(error).partition("\n\t [[")[0].strip().splitlines()[-1]
+        reason = _OPERATION.sub("", line).rstrip(".") + "."
+        raise TrainingFailed(reason, position.step, position.total_steps, directory.path) from error
+
+
+def _finish(
+    model: keras.Model, config: TrainConfig, directory: RunDirectory, start: float
+) -> TrainResult:
+    """Writes what a finished run leaves."""
     checkpoints.save(model, directory.final_weights, format="h5")
     metrics = directory.read_metrics()
     draw_curve(metrics, f"{config.model}, {config.stage}, on {config.dataset}", directory.curve_png)
+    rates = [line["images_per_second"] for line in metrics if line["images_per_second"]]
     result = TrainResult(
         model=config.model,
         stage=config.stage,
@@ -117,7 +152,7 @@ def train(
         epochs=config.epochs,
         test_accuracy=metrics[-1]["test_accuracy"],
         test_loss=metrics[-1]["test_loss"],
-        images_per_second=throughput.images_per_second,
+        images_per_second=statistics.median(rates) if rates else None,
         wall_time_s=time.perf_counter() - start,
         directory=directory.path,
     )
@@ -212,6 +247,7 @@ def _record(
             "precision": keras.config.dtype_policy().name,
             "strategy": _name(strategy),
             "replicas": strategy.num_replicas_in_sync,
+            "devices": provenance.devices(),
         },
         "versions": provenance.versions(),
         "git_revision": provenance.git_revision(),
@@ -227,17 +263,22 @@ def _print_start(
     dataset: Dataset,
     steps: int,
     strategy: tf.distribute.Strategy,
-    directory: run_directory.RunDirectory,
+    directory: RunDirectory,
 ) -> None:
     size = config.image_size
     lines = {
         "model": f"{config.model}, {config.stage}, {_count_parameters(model):,} parameters",
         "dataset": f"{config.dataset}, {len(dataset.train):,} training and {len(dataset.test):,} "
         f"test images, at {size}x{size}",
-        "steps": f"{config.epochs} epochs of {steps} steps, global batch {config.batch_size}",
-        "compute": f"{strategy.num_replicas_in_sync} replica ({_name(strategy)}), "
+        "steps": f"{_counted(config.epochs, 'epoch')} of {_counted(steps, 'step')}, "
+        f"global batch {config.batch_size}",
+        "compute": f"{_counted(strategy.num_replicas_in_sync, 'replica')} ({_name(strategy)}), "
         f"{keras.config.dtype_policy().name}, jit_compile {model.jit_compile}",
         "files": str(directory.path),
     }
     for name, text in lines.items():
         console.print(f"{name:<9}{text}", markup=False)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

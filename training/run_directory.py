@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import fcntl
 import json
 import os
 import pathlib
 import re
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from .recipes import TrainConfig
@@ -16,13 +19,17 @@ from .result import TrainResult
 
 RUNS = pathlib.Path("runs")
 _FORMAT = "shimzoo training run"
+_LOCK = ".lock"
+# All there is of a run that was stopped before its config.json was written.
+_LEFTOVERS = {_LOCK, "config.json.partial"}
 
-# Everything that a run writes, as paths below its directory. `--overwrite` deletes these and
-# nothing else.
+# Everything that a run writes, as paths below its directory. `--overwrite` deletes these, but for
+# the lock, and nothing else.
 _FILES_OF_A_RUN = re.compile(
-    r"(config\.json|metrics\.jsonl|result\.json)(\.partial)?|curve\.png"
+    r"\.lock|(config\.json|metrics\.jsonl|result\.json)(\.partial)?|curve\.png"
     r"|final\.weights\.h5|\.final\.weights\.h5\.\w+(/final\.weights\.h5)?"
-    r"|checkpoints(/checkpoint(\.tmp\w*)?|/step-\d+\.(index|data-\d+-of-\d+)(\.tempstate\d+)?)?"
+    r"|checkpoints(/checkpoint(\.tmp\w*)?|/step-\d+_temp"
+    r"|/step-\d+(_temp/part-\d+-of-\d+)?\.(index|data-\d+-of-\d+)(\.tempstate\d+)?)?"
     r"|tensorboard(/(train|validation)(/events\.out\.tfevents\.[^/]+)?)?"
 )
 
@@ -44,6 +51,24 @@ class RunDirectory:
         self.final_weights = path / "final.weights.h5"
         self.checkpoints = path / "checkpoints"
         self.tensorboard = path / "tensorboard"
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Makes the directory, and keeps other processes from training in it meanwhile.
+
+        Raises:
+            BlockingIOError: Another process trains in it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / _LOCK, "a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BlockingIOError(
+                    f"'{self.path}' is in use by another process, which trains in it: wait for "
+                    "its end, stop it with Ctrl-C, or choose another --out."
+                ) from None
+            yield
 
     def create(self, record: dict[str, Any]) -> None:
         """Makes the directory, without an earlier run's files, and writes `config.json`."""
@@ -75,11 +100,20 @@ class RunDirectory:
             ) from error
 
     def read_result(self) -> TrainResult | None:
-        """The result of a finished run; None if it is not finished."""
+        """The result of a finished run; None if it is not finished.
+
+        Raises:
+            ValueError: `result.json` is damaged.
+        """
         if not self.result_json.exists():
             return None
-        saved = json.loads(self.result_json.read_text())
-        return TrainResult(**saved, directory=self.path)
+        try:
+            return TrainResult(**json.loads(self.result_json.read_text()), directory=self.path)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"'{self.result_json}' is damaged or of another version ({error}): delete it, and "
+                "--resume writes it anew from the run's last checkpoint."
+            ) from error
 
     def write_result(self, result: TrainResult) -> None:
         """Writes `result.json`, which says that the run is finished."""
@@ -115,7 +149,7 @@ class RunDirectory:
         # Last the file by which this is known as a run, should the deletion be cut short.
         paths = sorted(self.path.rglob("*"), reverse=True)
         for path in sorted(paths, key=lambda path: path == self.config_json):
-            if not _is_part_of_a_run(path, self.path):
+            if not _is_part_of_a_run(path, self.path) or path.name == _LOCK:
                 continue
             if not path.is_dir():
                 path.unlink()
@@ -144,6 +178,7 @@ def choose(
         FileExistsError: `out` has files that must not be lost.
         NotADirectoryError: `out` or one of its parents is a file.
         PermissionError: `out` can't be written.
+        BlockingIOError: Another process trains in `out`.
     """
     if resume and overwrite:
         raise ValueError("--resume and --overwrite exclude each other: pass one of them.")
@@ -155,6 +190,9 @@ def choose(
     else:
         _check_replaceable(directory.path, overwrite)
     _check_writable(directory.path)
+    if _is_run(directory.path):
+        with directory.in_use():
+            pass
     return directory
 
 
@@ -185,7 +223,7 @@ def _check_same_settings(saved: TrainConfig, asked: TrainConfig, path: pathlib.P
 def _check_replaceable(path: pathlib.Path, overwrite: bool) -> None:
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"'{path}' is a file: --out takes a directory.")
-    if not path.exists() or not any(path.iterdir()):
+    if not path.exists() or {entry.name for entry in path.iterdir()} <= _LEFTOVERS:
         return
     if not _is_run(path):
         raise FileExistsError(

@@ -10,7 +10,8 @@ the background. 70.9 % top-1, 4.24 M parameters and 569 M multiply-adds at 1.0 a
 
 import dataclasses
 import math
-from collections.abc import Sequence
+import numbers
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..variant import Published, Variant
@@ -198,31 +199,28 @@ class Options:
     batch_norm_epsilon: float = BATCH_NORM_EPSILON
 
     def __post_init__(self):
-        _check(self.depth_multiplier > 0, "depth_multiplier", self.depth_multiplier, "above 0")
-        _check(
-            self.num_classes is None or self.num_classes > 0,
+        check = self._check
+        check("depth_multiplier", lambda x: _is_number(x) and x > 0, "above 0 and finite")
+        check(
             "num_classes",
-            self.num_classes,
-            "1 or more, or None for features without a head",
+            lambda x: x is None or (_is_whole(x) and x > 0),
+            "a whole number, 1 or more, or None for features without a head",
         )
-        _check(
-            self.output_stride is None or self.output_stride in OUTPUT_STRIDES,
-            "output_stride",
-            self.output_stride,
-            "8, 16, 32 or None",
-        )
-        _check(
-            0 < self.dropout_keep_prob <= 1,
+        check("output_stride", lambda x: x is None or x in OUTPUT_STRIDES, "8, 16, 32 or None")
+        check(
             "dropout_keep_prob",
-            self.dropout_keep_prob,
+            lambda x: _is_number(x) and 0 < x <= 1,
             "above 0 and at most 1 (the share that is kept)",
         )
-        _check(self.min_depth > 0, "min_depth", self.min_depth, "1 or more")
-        _check(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        _check(0 <= self.batch_norm_decay <= 1, "batch_norm_decay", self.batch_norm_decay, "0 to 1")
-        _check(
-            self.batch_norm_epsilon > 0, "batch_norm_epsilon", self.batch_norm_epsilon, "above 0"
-        )
+        check("min_depth", lambda x: _is_whole(x) and x > 0, "a whole number, 1 or more")
+        check("weight_decay", lambda x: _is_number(x) and x >= 0, "0 or more and finite")
+        check("batch_norm_decay", lambda x: _is_number(x) and 0 <= x <= 1, "0 to 1")
+        check("batch_norm_epsilon", lambda x: _is_number(x) and x > 0, "above 0 and finite")
+
+    def _check(self, option: str, is_ok: Callable[[Any], bool], allowed: str) -> None:
+        value = getattr(self, option)
+        if not is_ok(value):
+            raise ValueError(f"{option}={value!r} is not allowed: it has to be {allowed}.")
 
     @classmethod
     def of(cls, variant: MobilenetV1Variant, **options: Any) -> "Options":
@@ -297,15 +295,19 @@ class Options:
                 largest = stride * (POOL_SIZE + POOL_STRIDE - 1)
                 raise ValueError(
                     f"Images of {height}x{width} pixels leave a map that the "
-                    f"{POOL_SIZE}x{POOL_SIZE} average pool does not reduce to one pixel (at output "
-                    f"stride {stride} the largest image is {largest}x{largest}): pass "
-                    "global_pool=True, or spatial_squeeze=False for a map of logits."
+                    f"{POOL_SIZE}x{POOL_SIZE} average pool does not reduce to one pixel: at output "
+                    f"stride {stride} take images of at most {largest}x{largest}, or make the "
+                    "model in Python with global_pool=True, or with spatial_squeeze=False for a "
+                    "map of logits."
                 )
 
 
-def _check(ok: bool, option: str, value, allowed: str) -> None:
-    if not ok:
-        raise ValueError(f"{option}={value} is not allowed: it has to be {allowed}.")
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _shape_text(shape) -> str:

@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from .base import Layer, activation_function, functional
-
-_CHANNELS_LAST = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
-_CHANNELS_FIRST = {1: "NCW", 2: "NCHW", 3: "NCDHW"}
-
-
-def as_tuple(value: Any, rank: int, argument: str) -> tuple[int, ...]:
-    """A size given as an integer or as one integer for each of `rank` spatial dimensions."""
-    if isinstance(value, Sequence | tf.TensorShape):
-        sizes = tuple(int(size) for size in value)
-        if len(sizes) == rank:
-            return sizes
-    elif not tf.is_tensor(value):
-        return (int(value),) * rank
-    raise ValueError(f"{argument} must be an integer or {rank} integers, got {value!r}.")
-
-
-def padding_name(padding: str) -> str:
-    """TensorFlow's name of a padding: "SAME" or "VALID"."""
-    if padding.upper() not in ("SAME", "VALID"):
-        raise ValueError(f"padding must be 'same' or 'valid', got {padding!r}.")
-    return padding.upper()
-
-
-def tensor_format(data_format: str, rank: int) -> str:
-    """TensorFlow's name of a data format: "NHWC" for "channels_last" images."""
-    formats = {"channels_last": _CHANNELS_LAST, "channels_first": _CHANNELS_FIRST}
-    if data_format not in formats:
-        raise ValueError(
-            f"data_format must be 'channels_last' or 'channels_first', got {data_format!r}."
-        )
-    return formats[data_format][rank]
+from .base import Layer, activation_function, as_shape, functional
+from .spatial import (
+    as_tuple,
+    check_data_format,
+    for_all_dimensions,
+    in_supported_format,
+    padding_name,
+    tensor_format,
+)
 
 
 class Convolution(Layer):
@@ -58,7 +35,8 @@ class Convolution(Layer):
         use_bias: whether to add a bias.
         kernel_initializer: initializer; None: the variable scope's, else Glorot uniform.
         bias_initializer: initializer of the bias.
-        kernel_regularizer, bias_regularizer: callables `variable -> scalar loss`, or None.
+        kernel_regularizer, bias_regularizer: callables `variable -> scalar loss`, or None. (Keras'
+            `L2(l)` is l · Σx², Slim's `l2_regularizer(s)` is s · Σx² / 2.)
         activity_regularizer: callable `outputs -> scalar loss`, or None.
         kernel_constraint, bias_constraint: callables applied after an optimizer's step, or None.
         trainable: whether the weights are trainable.
@@ -66,6 +44,7 @@ class Convolution(Layer):
     """
 
     _rank: int
+    _paddings: tuple[str, ...] = ("SAME", "VALID")
 
     def __init__(
         self,
@@ -94,9 +73,8 @@ class Convolution(Layer):
         self.filters = int(filters)
         self.kernel_size = as_tuple(kernel_size, self._rank, "kernel_size")
         self.strides = as_tuple(strides, self._rank, "strides")
-        self.padding = padding_name(padding)
-        self.data_format = data_format
-        self._tensor_format = tensor_format(data_format, self._rank)
+        self.padding = padding_name(padding, self._paddings)
+        self.data_format = check_data_format(data_format)
         self.dilation_rate = as_tuple(dilation_rate, self._rank, "dilation_rate")
         self.activation = activation_function(activation)
         self.use_bias = use_bias
@@ -125,10 +103,10 @@ class Convolution(Layer):
     def _kernel_shape(self, input_shape: tf.TensorShape) -> tuple[int, ...]:
         return (*self.kernel_size, self._input_channels(input_shape), self.filters)
 
-    def build(self, input_shape: tf.TensorShape) -> None:
+    def build(self, input_shape: Any) -> None:
         self.kernel = self.add_weight(
             "kernel",
-            self._kernel_shape(input_shape),
+            self._kernel_shape(as_shape(input_shape)),
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
@@ -146,53 +124,56 @@ class Convolution(Layer):
             )
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self._finish(self._convolve(inputs))
+        outputs = in_supported_format(self._convolve, inputs, self.data_format)
+        if self.use_bias:
+            data_format = "NC..." if self.data_format == "channels_first" else "N...C"
+            outputs = tf.nn.bias_add(outputs, self.bias, data_format)
+        return outputs if self.activation is None else self.activation(outputs)
 
-    def _convolve(self, inputs: tf.Tensor) -> tf.Tensor:
+    def _convolve(self, inputs: tf.Tensor, data_format: str) -> tf.Tensor:
+        if self._rank == 2 and self.dilation_rate == (1, 1):
+            # The plain op: half of `tf.nn.convolution`'s cost in an eager call.
+            return tf.nn.conv2d(
+                inputs,
+                self.kernel,
+                strides=for_all_dimensions(self.strides, data_format),
+                padding=self.padding,
+                data_format=tensor_format(data_format, 2),
+            )
+        inputs, padding = self._padded(inputs, data_format)
         return tf.nn.convolution(
             inputs,
             self.kernel,
             strides=self.strides,
-            padding=self.padding,
-            data_format=self._tensor_format,
+            padding=padding,
+            data_format=tensor_format(data_format, self._rank),
             dilations=self.dilation_rate,
         )
 
-    def _finish(self, outputs: tf.Tensor) -> tf.Tensor:
-        if self.use_bias:
-            data_format = "NC..." if self.data_format == "channels_first" else "N...C"
-            outputs = tf.nn.bias_add(outputs, self.bias, data_format=data_format)
-        return outputs if self.activation is None else self.activation(outputs)
-
-    def _four_dimensional(self, sizes: tuple[int, ...]) -> list[int]:
-        """Sizes of the spatial dimensions as sizes of all dimensions, 1 for batch and channels."""
-        if self.data_format == "channels_first":
-            return [1, 1, *sizes]
-        return [1, *sizes, 1]
+    def _padded(self, inputs: tf.Tensor, data_format: str) -> tuple[tf.Tensor, str]:
+        """The inputs padded, if TensorFlow does not know the padding, and its padding for them."""
+        if self.padding != "CAUSAL":
+            return inputs, self.padding
+        paddings = [[0, 0], [0, 0], [0, 0]]
+        width_axis = 2 if data_format == "channels_first" else 1
+        paddings[width_axis][0] = self.dilation_rate[0] * (self.kernel_size[0] - 1)
+        return tf.pad(inputs, paddings), "VALID"
 
 
 class Conv1D(Convolution):
-    """Convolves sequences, [batch, width, channels]; see `Convolution`."""
+    """Convolves sequences, [batch, width, channels]; see `Convolution`.
+
+    There is a third padding, "causal": the outputs at a step see no later inputs.
+    """
 
     _rank = 1
+    _paddings = ("SAME", "VALID", "CAUSAL")
 
 
 class Conv2D(Convolution):
     """Convolves images, [batch, height, width, channels]; see `Convolution`."""
 
     _rank = 2
-
-    def _convolve(self, inputs: tf.Tensor) -> tf.Tensor:
-        if self.dilation_rate != (1, 1):
-            return super()._convolve(inputs)
-        # The plain op: half of `tf.nn.convolution`'s cost in an eager call.
-        return tf.nn.conv2d(
-            inputs,
-            self.kernel,
-            strides=self._four_dimensional(self.strides),
-            padding=self.padding,
-            data_format=self._tensor_format,
-        )
 
 
 class Conv3D(Convolution):
@@ -218,7 +199,8 @@ class TransposedConvolution(Convolution):
         use_bias: whether to add a bias.
         kernel_initializer: initializer; None: the variable scope's, else Glorot uniform.
         bias_initializer: initializer of the bias.
-        kernel_regularizer, bias_regularizer: callables `variable -> scalar loss`, or None.
+        kernel_regularizer, bias_regularizer: callables `variable -> scalar loss`, or None. (Keras'
+            `L2(l)` is l · Σx², Slim's `l2_regularizer(s)` is s · Σx² / 2.)
         activity_regularizer: callable `outputs -> scalar loss`, or None.
         kernel_constraint, bias_constraint: callables applied after an optimizer's step, or None.
         trainable: whether the weights are trainable.
@@ -268,19 +250,19 @@ class TransposedConvolution(Convolution):
     def _kernel_shape(self, input_shape: tf.TensorShape) -> tuple[int, ...]:
         return (*self.kernel_size, self.filters, self._input_channels(input_shape))
 
-    def _convolve(self, inputs: tf.Tensor) -> tf.Tensor:
+    def _convolve(self, inputs: tf.Tensor, data_format: str) -> tf.Tensor:
         transposed = {2: tf.nn.conv2d_transpose, 3: tf.nn.conv3d_transpose}[self._rank]
         return transposed(
             inputs,
             self.kernel,
-            output_shape=self._output_shape(inputs),
-            strides=self._four_dimensional(self.strides),
+            output_shape=self._output_shape(inputs, data_format),
+            strides=for_all_dimensions(self.strides, data_format),
             padding=self.padding,
-            data_format=self._tensor_format,
+            data_format=tensor_format(data_format, self._rank),
         )
 
-    def _output_shape(self, inputs: tf.Tensor) -> Any:
-        first_spatial = 2 if self.data_format == "channels_first" else 1
+    def _output_shape(self, inputs: tf.Tensor, data_format: str) -> Any:
+        first_spatial = 2 if data_format == "channels_first" else 1
         static, dynamic = inputs.shape.as_list(), None
         if None in static:
             dynamic = tf.shape(inputs)
@@ -290,7 +272,7 @@ class TransposedConvolution(Convolution):
             + (max(kernel - stride, 0) if self.padding == "VALID" else 0)
             for i, (kernel, stride) in enumerate(zip(self.kernel_size, self.strides, strict=True))
         ]
-        if self.data_format == "channels_first":
+        if data_format == "channels_first":
             return tf.stack([sizes[0], self.filters, *spatial])
         return tf.stack([sizes[0], *spatial, self.filters])
 
@@ -329,7 +311,8 @@ class SeparableConvolution(Convolution):
             else Glorot uniform.
         bias_initializer: initializer of the bias.
         depthwise_regularizer, pointwise_regularizer, bias_regularizer: callables
-            `variable -> scalar loss`, or None.
+            `variable -> scalar loss`, or None. (Keras' `L2(l)` is l · Σx², Slim's
+            `l2_regularizer(s)` is s · Σx² / 2.)
         activity_regularizer: callable `outputs -> scalar loss`, or None.
         depthwise_constraint, pointwise_constraint, bias_constraint: callables applied after an
             optimizer's step, or None.
@@ -387,8 +370,8 @@ class SeparableConvolution(Convolution):
         self.depthwise_constraint = depthwise_constraint
         self.pointwise_constraint = pointwise_constraint
 
-    def build(self, input_shape: tf.TensorShape) -> None:
-        channels = self._input_channels(input_shape)
+    def build(self, input_shape: Any) -> None:
+        channels = self._input_channels(as_shape(input_shape))
         self.depthwise_kernel = self.add_weight(
             "depthwise_kernel",
             [*self.kernel_size, channels, self.depth_multiplier],
@@ -407,20 +390,25 @@ class SeparableConvolution(Convolution):
 
 
 class SeparableConv1D(SeparableConvolution):
-    """Separable convolution of sequences; see `SeparableConvolution`."""
+    """Separable convolution of sequences; see `SeparableConvolution`.
+
+    There is a third padding, "causal": the outputs at a step see no later inputs.
+    """
 
     _rank = 1
+    _paddings = ("SAME", "VALID", "CAUSAL")
 
-    def _convolve(self, inputs: tf.Tensor) -> tf.Tensor:
+    def _convolve(self, inputs: tf.Tensor, data_format: str) -> tf.Tensor:
         # TensorFlow has no one-dimensional depthwise convolution: a height of one is put in.
-        height_axis = 2 if self.data_format == "channels_first" else 1
+        height_axis = 2 if data_format == "channels_first" else 1
+        inputs, padding = self._padded(inputs, data_format)
         outputs = tf.nn.separable_conv2d(
             tf.expand_dims(inputs, height_axis),
             tf.expand_dims(self.depthwise_kernel, 0),
             tf.expand_dims(self.pointwise_kernel, 0),
-            strides=self._four_dimensional(self.strides * 2),
-            padding=self.padding,
-            data_format=tensor_format(self.data_format, 2),
+            strides=for_all_dimensions(self.strides * 2, data_format),
+            padding=padding,
+            data_format=tensor_format(data_format, 2),
             dilations=(1, *self.dilation_rate) if self.dilation_rate != (1,) else None,
         )
         return tf.squeeze(outputs, [height_axis])
@@ -431,14 +419,14 @@ class SeparableConv2D(SeparableConvolution):
 
     _rank = 2
 
-    def _convolve(self, inputs: tf.Tensor) -> tf.Tensor:
+    def _convolve(self, inputs: tf.Tensor, data_format: str) -> tf.Tensor:
         return tf.nn.separable_conv2d(
             inputs,
             self.depthwise_kernel,
             self.pointwise_kernel,
-            strides=self._four_dimensional(self.strides),
+            strides=for_all_dimensions(self.strides, data_format),
             padding=self.padding,
-            data_format=self._tensor_format,
+            data_format=tensor_format(data_format, 2),
             dilations=self.dilation_rate,
         )
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from .base import Layer, activation_function, functional, smart_cond
+from .base import Layer, activation_function, as_dtype, as_shape, functional
+from .conditions import smart_cond
+from .spatial import check_data_format
 
 
 class Dense(Layer):
@@ -21,7 +23,8 @@ class Dense(Layer):
         use_bias: whether to add a bias.
         kernel_initializer: initializer; None: the variable scope's, else Glorot uniform.
         bias_initializer: initializer of the bias.
-        kernel_regularizer, bias_regularizer: callables `variable -> scalar loss`, or None.
+        kernel_regularizer, bias_regularizer: callables `variable -> scalar loss`, or None. (Keras'
+            `L2(l)` is l · Σx², Slim's `l2_regularizer(s)` is s · Σx² / 2.)
         activity_regularizer: callable `outputs -> scalar loss`, or None.
         kernel_constraint, bias_constraint: callables applied after an optimizer's step, or None.
         trainable: whether the weights are trainable.
@@ -58,7 +61,13 @@ class Dense(Layer):
         self.bias_constraint = bias_constraint
         self.bias = None
 
-    def build(self, input_shape: tf.TensorShape) -> None:
+    def build(self, input_shape: Any) -> None:
+        input_shape = as_shape(input_shape)
+        if self.dtype is not None and not self.dtype.is_floating:
+            raise TypeError(
+                f"Dense layer {self.name} needs floating-point inputs, got {self.dtype.name}. Cast "
+                "the inputs first."
+            )
         if input_shape.rank is None or input_shape.rank < 2 or input_shape[-1] is None:
             raise ValueError(
                 f"Dense layer {self.name} needs inputs of rank 2 or more with a known last "
@@ -80,8 +89,11 @@ class Dense(Layer):
                 constraint=self.bias_constraint,
             )
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        if inputs.shape.rank == 2:
+    def call(self, inputs: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
+        inputs = as_dtype(inputs, self.dtype)
+        if isinstance(inputs, tf.SparseTensor):
+            outputs = tf.sparse.sparse_dense_matmul(inputs, self.kernel)
+        elif inputs.shape.rank == 2:
             outputs = tf.matmul(inputs, self.kernel)
         else:
             outputs = tf.tensordot(inputs, self.kernel, [[inputs.shape.rank - 1], [0]])
@@ -93,11 +105,18 @@ class Dense(Layer):
 class Dropout(Layer):
     """Dropout, `tf.compat.v1.layers.Dropout`.
 
+    In training each input is dropped with probability `rate`, the others are scaled by
+    `1 / (1 - rate)`; else the inputs pass. `training` is an argument of the call.
+
     Args:
-        rate: the share of inputs that is dropped, in [0, 1). (Slim's `keep_prob` is `1 - rate`.)
+        rate: the share of inputs that is dropped, in [0, 1); a float or scalar tensor. (Slim's
+            `keep_prob` is `1 - rate`.)
         noise_shape: shape of the keep/drop mask, None where it follows the inputs.
         seed: seed of the random op.
         name: name of the layer.
+
+    Raises:
+        ValueError: a rate outside of [0, 1].
     """
 
     def __init__(
@@ -109,11 +128,16 @@ class Dropout(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
+        if isinstance(rate, int | float) and not 0 <= rate <= 1:
+            raise ValueError(f"Dropout {self.name} needs a rate in [0, 1], got rate={rate!r}.")
         self.rate = rate
         self.noise_shape = noise_shape
         self.seed = seed
 
     def call(self, inputs: tf.Tensor, training: Any = False) -> tf.Tensor:
+        if isinstance(self.rate, int | float) and self.rate == 0:
+            return tf.identity(inputs)
+
         def dropped() -> tf.Tensor:
             return tf.nn.dropout(
                 inputs, rate=self.rate, noise_shape=self._noise_shape(inputs), seed=self.seed
@@ -134,14 +158,12 @@ class Flatten(Layer):
     Args:
         data_format: "channels_last" or "channels_first" (the inputs are then transposed, so that
             the outputs' order does not depend on it).
-        name: name of the layer.
+        **kwargs: as for `Layer`.
     """
 
-    def __init__(
-        self, data_format: str | None = None, name: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(name=name, **kwargs)
-        self.data_format = data_format or "channels_last"
+    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format = check_data_format(data_format or "channels_last")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         rank = inputs.shape.rank

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from .base import Layer, functional
-from .convolutional import as_tuple, padding_name, tensor_format
+from .spatial import as_tuple, check_data_format, in_supported_format, padding_name, tensor_format
 
 
 class Pooling(Layer):
@@ -37,8 +37,7 @@ class Pooling(Layer):
         self.pool_size = as_tuple(pool_size, self._rank, "pool_size")
         self.strides = as_tuple(strides, self._rank, "strides")
         self.padding = padding_name(padding)
-        self.data_format = data_format
-        self._tensor_format = tensor_format(data_format, self._rank)
+        self.data_format = check_data_format(data_format)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         if inputs.shape.rank != self._rank + 2:
@@ -46,13 +45,19 @@ class Pooling(Layer):
                 f"{type(self).__name__} {self.name} needs inputs of rank {self._rank + 2}, got "
                 f"shape {inputs.shape}."
             )
+        return in_supported_format(self._pool, inputs, self.data_format)
+
+    def _pool(self, inputs: tf.Tensor, data_format: str) -> tf.Tensor:
         pool = getattr(tf.nn, f"{self._pooling_type}_pool{self._rank}d")
+        # What TF1 named the op of images; the other ranks' names are the same still.
+        name = f"{self._pooling_type.title()}Pool" if self._rank == 2 else None
         return pool(
             inputs,
             ksize=self.pool_size,
             strides=self.strides,
             padding=self.padding,
-            data_format=self._tensor_format,
+            data_format=tensor_format(data_format, self._rank),
+            name=name,
         )
 
 

@@ -36,6 +36,17 @@ def prefix(values, tmp_path_factory):
     return formula_checkpoint.write(tmp_path_factory.mktemp("tf1") / "model.ckpt", values)
 
 
+@pytest.fixture(scope="module")
+def saved(zoo, prefix, tmp_path_factory):
+    """What every stage saves: directories with a file of each format, by stage."""
+    directories = {stage: tmp_path_factory.mktemp("saved") / "new folder" for stage in zoo}
+    for stage, model in zoo.items():
+        checkpoints.restore(model, prefix)
+        for format, name in PATHS.items():
+            checkpoints.save(model, directories[stage] / name, format)
+    return directories
+
+
 def fill(model, number):
     for weight in model.weights:
         weight.assign(np.full(weight.shape, number))
@@ -110,31 +121,22 @@ def test_a_sharded_checkpoint(zoo, values, tmp_path):
 @pytest.mark.parametrize("target", models.STAGES)
 @pytest.mark.parametrize("source", models.STAGES)
 @pytest.mark.parametrize("format", checkpoints.FORMATS)
-def test_any_stage_reads_what_any_stage_saved(
-    zoo, values, prefix, tmp_path, format, source, target
-):
-    checkpoints.restore(zoo[source], prefix)
-    path = tmp_path / "new folder" / PATHS[format]
-    checkpoints.save(zoo[source], path, format)
+def test_any_stage_reads_what_any_stage_saved(zoo, values, saved, format, source, target):
     fill(zoo[target], 0)
-    report = checkpoints.restore(zoo[target], path)
+    report = checkpoints.restore(zoo[target], saved[source] / PATHS[format])
     assert_holds(zoo[target], values)
-    assert (report.path, report.format) == (path, format)
+    assert (report.path, report.format) == (saved[source] / PATHS[format], format)
 
 
 @pytest.mark.parametrize("stage", models.STAGES)
-def test_others_read_what_was_saved(zoo, values, prefix, tmp_path, stage):
-    model = zoo[stage]
-    checkpoints.restore(model, prefix)
-    for format, name in PATHS.items():
-        checkpoints.save(model, tmp_path / name, format)
-
+def test_others_read_what_was_saved(zoo, values, saved, stage):
+    model, directory = zoo[stage], saved[stage]
     fill(model, 0)
-    model.load_weights(tmp_path / PATHS["h5"])
+    model.load_weights(directory / PATHS["h5"])
     assert_holds(model, values)
 
     fill(model, 0)
-    status = tf.train.Checkpoint(model=model).read(str(tmp_path / PATHS["tf2"]))
+    status = tf.train.Checkpoint(model=model).read(str(directory / PATHS["tf2"]))
     status.assert_existing_objects_matched()
     assert_holds(model, values)
 
@@ -142,22 +144,24 @@ def test_others_read_what_was_saved(zoo, values, prefix, tmp_path, stage):
         variables = {
             name: tf.compat.v1.get_variable(name, value.shape) for name, value in values.items()
         }
-        tf.compat.v1.train.Saver().restore(session, str(tmp_path / PATHS["tf1"]))
+        tf.compat.v1.train.Saver().restore(session, str(directory / PATHS["tf1"]))
         for name, value in session.run(variables).items():
             np.testing.assert_array_equal(value, values[name])
 
 
-@pytest.mark.parametrize("target", models.STAGES)
-@pytest.mark.parametrize("source", ["shimmed", "native"])
-def test_a_keras_file_of_a_trained_model(zoo, values, prefix, tmp_path, source, target):
+@pytest.mark.parametrize(
+    ("source", "targets"), [("shimmed", ["native"]), ("native", models.STAGES)]
+)
+def test_a_keras_file_of_a_trained_model(zoo, values, prefix, tmp_path, source, targets):
     model = models.in_stage(zoo[source], source)
     model.compile(keras.optimizers.SGD(momentum=0.9))
     model.optimizer.build(model.trainable_variables)
     checkpoints.restore(model, prefix)
     model.save(tmp_path / "model.keras")
-    fill(zoo[target], 0)
-    assert checkpoints.restore(zoo[target], tmp_path / "model.keras").format == "keras"
-    assert_holds(zoo[target], values)
+    for target in targets:
+        fill(zoo[target], 0)
+        assert checkpoints.restore(zoo[target], tmp_path / "model.keras").format == "keras"
+        assert_holds(zoo[target], values)
 
 
 def test_a_foreign_dict_of_variables_is_no_checkpoint_of_ours(net, tmp_path):
@@ -213,6 +217,50 @@ def test_under_a_strategy(values, prefix):
     assert_holds(model, values)
 
 
+class WithLayers(keras.Model):
+    """A model whose forward pass makes Keras layers."""
+
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        with tf.compat.v1.variable_scope("net"):
+            hidden = shim.get_or_create_layer("dense", lambda: keras.layers.Dense(4))(inputs)
+            with tf.compat.v1.variable_scope("inner"):
+                hidden = shim.get_or_create_layer("norm", keras.layers.BatchNormalization)(hidden)
+            return hidden * tf.compat.v1.get_variable("kernel", [4])
+
+
+@pytest.fixture
+def with_layers():
+    model = WithLayers()
+    model(np.ones((1, 3), "float32"))
+    return model
+
+
+@pytest.mark.parametrize("name", [*PATHS.values(), "model.keras"])
+def test_layers_made_in_the_forward_pass(with_layers, net, tmp_path, name):
+    path = tmp_path / name
+    if name == "model.keras":
+        with_layers.save(path)
+    else:
+        checkpoints.save(with_layers, path, {v: k for k, v in PATHS.items()}[name])
+    values = {checkpoints.tf1_name(weight): weight.numpy() for weight in with_layers.weights}
+    fill(with_layers, 0)
+    assert set(checkpoints.restore(with_layers, path).restored) == {
+        "net/dense/weights",
+        "net/dense/biases",
+        *(f"net/inner/norm/{name}" for name in ("beta", "gamma", "moving_mean", "moving_variance")),
+        "net/kernel",
+    }
+    assert_holds(with_layers, values)
+    # Their variables are all that a model without these layers has no use for.
+    assert_refused(net, path, ValueError, "6 tensors of the file are not in the model: ")
+
+
+def test_a_model_without_the_files_layers_made_in_the_forward_pass(with_layers, net, tmp_path):
+    checkpoints.save(net, tmp_path / "net.weights.h5", "h5")
+    assert_refused(with_layers, tmp_path / "net.weights.h5", ValueError, "6 of the model's 7")
+
+
 # What goes wrong. The model must keep its values, and the message be one line that names the path.
 
 
@@ -234,10 +282,16 @@ def copy(prefix, tmp_path):
     return tmp_path / "copy"
 
 
-@pytest.mark.parametrize("stage", models.STAGES)
-@pytest.mark.parametrize("format", checkpoints.FORMATS)
-def test_a_checkpoint_of_another_model(zoo, tmp_path, format, stage):
-    other = models.create("mobilenet_v1_0.5_128", "native", num_classes=10, input_size=32)
+@pytest.fixture(scope="module")
+def other():
+    return models.create("mobilenet_v1_0.5_128", "native", num_classes=10, input_size=32)
+
+
+@pytest.mark.parametrize(
+    ("format", "stage"),
+    [*(("tf1", stage) for stage in models.STAGES), ("tf2", "native"), ("h5", "native")],
+)
+def test_a_checkpoint_of_another_model(zoo, other, tmp_path, format, stage):
     checkpoints.save(other, tmp_path / PATHS[format], format)
     assert_refused(
         zoo[stage],
@@ -250,9 +304,13 @@ def test_a_checkpoint_of_another_model(zoo, tmp_path, format, stage):
     )
 
 
+@pytest.fixture(scope="module")
+def features():
+    return models.create(NAME, "native", num_classes=None, input_size=32)
+
+
 @pytest.mark.parametrize("format", checkpoints.FORMATS)
-def test_a_head_too_few_or_too_many(zoo, tmp_path, format):
-    features = models.create(NAME, "native", num_classes=None, input_size=32)
+def test_a_head_too_few_or_too_many(zoo, features, tmp_path, format):
     checkpoints.save(features, tmp_path / PATHS[format], format)
     names = "MobilenetV1/Logits/Conv2d_1c_1x1/weights, MobilenetV1/Logits/Conv2d_1c_1x1/biases"
     assert_refused(

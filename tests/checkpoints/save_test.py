@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from shimzoo import checkpoints
 
 PATHS = {"tf1": "model.ckpt", "tf2": "model-tf2", "h5": "model.weights.h5"}
@@ -51,6 +52,29 @@ def test_saving_again_replaces_the_checkpoint(model, tmp_path, format):
     # One index and its data files, or one h5 file, and nothing beside them.
     files = sorted(file.name for file in tmp_path.iterdir())
     assert len(files) == (1 if format == "h5" else 3), files
+
+
+def names_in(path):
+    return {name for name, _ in tf.train.list_variables(str(path))}
+
+
+@pytest.mark.parametrize("format", ["tf1", "tf2"])
+def test_a_replaced_checkpoint_holds_what_a_new_one_does(model, tmp_path, format):
+    checkpoints.save(model, tmp_path / "new", format)
+    for _ in range(3):
+        checkpoints.save(model, tmp_path / "replaced", format)
+        assert names_in(tmp_path / "replaced") == names_in(tmp_path / "new")
+
+
+def test_a_checkpoint_of_one_variable_is_replaced_as_well(tmp_path):
+    inputs = keras.Input((3,))
+    dense = keras.layers.Dense(2, use_bias=False, name="Dense")
+    small = keras.Model(inputs, dense(inputs))
+    for number in range(3):
+        fill(small, number)
+        checkpoints.save(small, tmp_path / "model.ckpt")
+        assert only_number_in(small, tmp_path / "model.ckpt") == number
+        assert "Dense/weights" in names_in(tmp_path / "model.ckpt")
 
 
 class Death(BaseException):

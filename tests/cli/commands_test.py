@@ -1,11 +1,14 @@
 """The command line without TensorFlow: listing, showing, helping, and refusing bad input."""
 
+import dataclasses
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 from shimzoo import cli, models
+from shimzoo.training import DEMO, run_directory
 
 NAME = "mobilenet_v1_0.25_128"
 
@@ -52,6 +55,10 @@ def test_without_a_command_there_is_help(capsys):
     assert shimzoo(capsys) == shimzoo(capsys, "--help")
 
 
+def test_help_tells_how_the_tests_are_run(capsys):
+    assert "./zoo test" in shimzoo(capsys, "--help")[1]
+
+
 def test_help_of_train_tells_every_default(capsys):
     out = " ".join(shimzoo(capsys, "train", "--help")[1].split())
     for default in (NAME, "native", "digits", "runs/<model>-<stage>-<time>"):
@@ -71,6 +78,7 @@ def test_help_of_train_tells_every_default(capsys):
         (["show"], ["NAME"]),
         (["show", "mobilnet_v1_0.25_128"], ["'mobilnet_v1_0.25_128'", NAME]),
         (["list", "mobilenet_v1_0.25"], ["'mobilenet_v1_0.25'", NAME[:-3]]),
+        (["list", "mobilenet_v1_025"], ["'mobilenet_v1_025'", f"nearest are {NAME},"]),
         (["list", "%%%"], ["'%%%'", "shimzoo list"]),
         (["train", "--model", "mobilenet_v1_0.25_12"], ["'mobilenet_v1_0.25_12'", NAME]),
         (["train", "--stage", "nativ"], ["'nativ'", "shimmed, partially_native, native"]),
@@ -105,12 +113,23 @@ def test_a_directory_of_other_files_is_refused(capsys, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_a_run_in_use_is_refused(capsys, tmp_path):
+    directory = run_directory.RunDirectory(tmp_path)
+    directory.create({"config": dataclasses.asdict(DEMO.config)})
+    with directory.in_use():
+        for option in ("--resume", "--overwrite"):
+            assert "is in use" in refused(capsys, "train", "--out", str(tmp_path), option)
+
+
 @pytest.mark.parametrize("place", ["before", "after"])
-def test_debug_shows_the_traceback(place):
+def test_debug_shows_the_traceback_and_changes_no_exit_code(capsys, place):
     arguments = ["show", "no_such_model"]
+    line = refused(capsys, *arguments)
     arguments.insert(0 if place == "before" else 2, "--debug")
-    with pytest.raises(ValueError, match="no_such_model"):
-        cli.main(arguments)
+    code, out, err = shimzoo(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("Traceback")
+    assert err.endswith(line)
 
 
 WITHOUT_TENSORFLOW = """
@@ -168,6 +187,30 @@ def test_missing_tensorflow_is_one_line_with_the_remedy(tmp_path):
     assert run.returncode == 2
     assert "pip install 'shimzoo[cpu]'" in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+SLOW_TENSORFLOW = """
+import time
+
+print("loading", flush=True)
+time.sleep(100)
+"""
+
+
+def test_ctrl_c_while_tensorflow_loads_is_one_line(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(SLOW_TENSORFLOW)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shimzoo.cli", "train", "--out", str(tmp_path / "run")],
+        env={**os.environ, "PYTHONPATH": python_path(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate() == ("", "stopped before training began\n")
+    assert process.returncode == 130
+    assert not (tmp_path / "run").exists()
 
 
 def python_path(first):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import pty
 import re
 import shlex
@@ -14,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
+README = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text()
 SHIMZOO = [sys.executable, "-m", "shimzoo.cli"]
 # 64 steps of 22 images.
 SETTINGS = ["--batch-size", "22", "--epochs", "2"]
@@ -61,6 +63,14 @@ def test_a_run_prints_what_it_is_and_gives_and_nothing_like_an_error(whole):
     assert re.search(rf"test accuracy +{result['test_accuracy']:.4f}", out)
     for words in ("stage +native", "images/s +[1-9]", "wall time +[1-9]", "run/curve.png"):
         assert re.search(words, out)
+
+
+def test_the_readme_shows_the_closing_table(whole):
+    def names(table):
+        return [re.split("  +", line)[0] for line in table.strip().splitlines()]
+
+    shown = re.search("```text\n(stage .*?)```", README, re.DOTALL)[1]
+    assert names(shown) == names(whole[0].stdout.rpartition("\n\n")[2])
 
 
 def test_away_from_a_terminal_there_is_a_line_an_epoch_and_no_control_code(whole):

@@ -218,13 +218,29 @@ def test_package_that_is_not_the_pinned_one(made):
     assert "not the pinned one" in one_line(made.run("list"))
 
 
-def test_gpu_takes_the_cuda_lock_also_where_the_cpu_one_was_made(checkout):
-    assert checkout.run("list").returncode == 0
-    checkout.program("nvidia-smi", "echo 'GPU 0: NVIDIA H200 (UUID: GPU-0)'")
+GPU = "echo 'GPU 0: NVIDIA H200 (UUID: GPU-0)'"
+
+
+def test_gpu_takes_the_cuda_lock_and_keeps_it(checkout):
+    checkout.program("nvidia-smi", GPU)
     assert checkout.run("list").returncode == 0
     assert checkout.installed() == {"alpha": "1.0", "beta_x": "1.0", "pytest": "1.0"}
+    assert checkout.run("list").stderr == ""
     checkout.program("nvidia-smi", "echo 'No devices were found'")
     assert checkout.run("list").stderr == ""
+
+
+def test_gpu_that_appears_later_leaves_a_ready_environment_and_is_told_of(made):
+    made.program("nvidia-smi", GPU)
+    for _ in range(2):
+        result = made.run("list")
+        assert result.returncode == 0
+        assert result.stderr.count("\n") == 1
+        assert "remove .venv and run ./zoo again" in result.stderr
+    assert made.installed() == {"alpha": "1.0", "pytest": "1.0"}
+    made.lock("alpha==2.0", "pytest==1.0")
+    assert "up to date" in made.run("list").stderr
+    assert made.installed() == {"alpha": "2.0", "pytest": "1.0"}
 
 
 def test_moved_checkout_gets_a_new_environment(checkout):
@@ -347,6 +363,15 @@ def test_too_little_disk_before_the_start(checkout):
     line = one_line(checkout.run("list"))
     assert "512 MB are free" in line
     assert str(checkout.root) in line
+
+
+def test_too_little_disk_before_an_update(made):
+    made.lock("alpha==2.0", "pytest==1.0")
+    made.program("df", "echo Avail; echo 512000")
+    assert "512 MB are free" in one_line(made.run("list"))
+    (made.programs / "df").unlink()
+    made.reset()
+    assert made.run("list").stderr == ""
 
 
 def test_full_disk_on_the_way(checkout):

@@ -68,3 +68,13 @@ assert not heavy, heavy
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_each_behaviour_of_the_shim_has_tests_of_its_name():
+    text = (ROOT / "shim" / "README.md").read_text()
+    behaviours = re.findall(r"^\| G(\d+) \|", text, re.MULTILINE)
+    assert behaviours == [str(number) for number in range(1, 21)]
+    tests = "".join(f.read_text() for f in (ROOT / "tests").rglob("*_test.py"))
+    # G20 is the README itself, whose examples a test runs.
+    missing = [b for b in behaviours[:-1] if f"def test_g{int(b):02d}_" not in tests]
+    assert not missing

@@ -159,6 +159,16 @@ def test_a_single_value_has_no_variance(shape):
     assert_close(layer.moving_variance.numpy(), before * MOMENTUM, SAME)
 
 
+@pytest.mark.parametrize("how", ["eager", "function"])
+@pytest.mark.parametrize("shape", [(0, 20, 3), (0, 3)])
+def test_a_replica_without_an_image_learns_nothing(shape, how):
+    layer = make(shape)
+    _, mean, variance = expected(layer, images((1, 3)), training=False)
+    assert call(layer, tf.zeros(shape), how, training=True).shape == shape
+    assert_close(layer.moving_mean.numpy(), mean, 0.0)
+    assert_close(layer.moving_variance.numpy(), variance, 0.0)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_frozen_layer_learns_nothing(shape):
     layer, x = make(shape), images(shape)

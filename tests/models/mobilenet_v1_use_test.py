@@ -17,6 +17,12 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 every_stage = pytest.mark.parametrize("stage", models.STAGES)
 
 
+@pytest.fixture(scope="module")
+def fresh():
+    """A model of every stage, for tests that leave its weights as they are."""
+    return {stage: create(stage) for stage in models.STAGES}
+
+
 def create(stage, **options):
     return models.create(NAME, stage, **{"num_classes": 10, "input_size": 32, **options})
 
@@ -56,8 +62,8 @@ def test_a_map_of_logits(stage):
 
 
 @every_stage
-def test_predictions_are_the_softmax_of_the_logits(stage):
-    end_points = create(stage).end_points(IMAGES)
+def test_predictions_are_the_softmax_of_the_logits(fresh, stage):
+    end_points = fresh[stage].end_points(IMAGES)
     expected = tf.nn.softmax(end_points["Logits"])
     assert_close(end_points["Predictions"], expected, SAME)
 
@@ -122,8 +128,8 @@ def test_dropout_drops_what_it_does_not_keep(stage):
 
 
 @every_stage
-def test_fresh_weights_are_slims(stage):
-    model = create(stage)
+def test_fresh_weights_are_slims(fresh, stage):
+    model = fresh[stage]
     for weight in model.weights:
         value, kind = weight.numpy(), weight.path.rsplit("/", 1)[-1]
         if kind in ("kernel", "weights", "depthwise_kernel", "depthwise_weights"):
@@ -188,8 +194,6 @@ def test_a_frozen_model_keeps_its_weights(stage):
 @every_stage
 def test_mixed_precision(stage):
     model = create(stage, dtype="mixed_bfloat16")
-    reference = create(stage)
-    reference.set_weights(model.get_weights())
     assert {str(weight.dtype) for weight in model.weights} == {"float32"}
     logits = model(IMAGES)
     assert logits.dtype == "float32"
@@ -223,9 +227,9 @@ def test_weights_in_keras_and_tensorflow_files(stage, tmp_path):
     assert_close(loaded(IMAGES), model(IMAGES), 0.0)
 
     prefix = tf.train.Checkpoint(model=model).write(str(tmp_path / "model"))
-    loaded = create(stage)
+    loaded.set_weights([np.zeros(weight.shape) for weight in loaded.weights])
     status = tf.train.Checkpoint(model=loaded).read(prefix)
-    status.assert_existing_objects_matched()
+    status.assert_existing_objects_matched().expect_partial()
     assert_close(loaded(IMAGES), model(IMAGES), 0.0)
 
 
@@ -245,7 +249,14 @@ BAD_OPTIONS = [
     ({"depth_multiplier": -1.0}, "depth_multiplier=-1.0 is not allowed"),
     ({"dropout_keep_prob": 0.0}, "dropout_keep_prob=0.0 is not allowed"),
     ({"dropout_keep_prob": 1.1}, "dropout_keep_prob=1.1 is not allowed"),
+    ({"depth_multiplier": float("nan")}, "depth_multiplier=nan is not allowed"),
+    ({"depth_multiplier": float("inf")}, "depth_multiplier=inf is not allowed"),
+    ({"depth_multiplier": "1"}, "depth_multiplier='1' is not allowed"),
+    ({"weight_decay": float("inf")}, "weight_decay=inf is not allowed"),
     ({"num_classes": 0}, "num_classes=0 is not allowed"),
+    ({"num_classes": "10"}, "num_classes='10' is not allowed: it has to be a whole number"),
+    ({"num_classes": 10.0}, "num_classes=10.0 is not allowed"),
+    ({"num_classes": True}, "num_classes=True is not allowed"),
     ({"min_depth": 0}, "min_depth=0 is not allowed"),
     ({"weight_decay": -1e-5}, "weight_decay=-1e-05 is not allowed"),
     ({"batch_norm_decay": 1.5}, "batch_norm_decay=1.5 is not allowed"),
@@ -257,8 +268,8 @@ BAD_OPTIONS = [
 
 
 @every_stage
-def test_bad_images(stage):
-    model = create(stage)
+def test_bad_images(fresh, stage):
+    model = fresh[stage]
     for shape, dtype, message in BAD_IMAGES:
         images = np.zeros(shape, dtype)
         symbolic = keras.Input(shape[1:], shape[0], dtype)

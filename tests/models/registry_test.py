@@ -108,7 +108,27 @@ def test_unknown_names_come_with_the_nearest():
         models.create("mobilnet_v1_1.0_224")
     with pytest.raises(ValueError, match=r"no model 'x'; known are mobilenet_v1_0.25_128, "):
         models.get_variant("x")
-    with pytest.raises(ValueError, match=r"'nativ'; did you mean native\?"):
-        models.create(NAMES[0], "nativ")
-    with pytest.raises(ValueError, match="'x'; stages are shimmed, partially_native, native"):
-        models.create(NAMES[0], "x")
+    for stage in ("nativ", "x", None):
+        with pytest.raises(ValueError, match=f"{stage!r}: stages are shimmed, partially_native, "):
+            models.create(NAMES[0], stage)
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("mobilenet_v1_025", "mobilenet_v1_0.25_128"),
+        ("mobilenet_v1_1", "mobilenet_v1_1.0_128"),
+        ("MobileNet-v1-0.75-224", "mobilenet_v1_0.75_224"),
+        ("mobilenet_v1_10_224", "mobilenet_v1_1.0_224"),
+        ("mobilenet_v1_0.5_16", "mobilenet_v1_0.5_160"),
+        ("mobilnet_v1_0.5_160", "mobilenet_v1_0.5_160"),
+        ("mobilenet*25_192", "mobilenet_v1_0.25_192"),
+    ],
+)
+def test_the_nearest_name_comes_first(text, first):
+    assert models.nearest_models(text)[0] == first
+
+
+@pytest.mark.parametrize("text", ["", "%%%", "x"])
+def test_what_resembles_nothing_has_no_nearest_name(text):
+    assert models.nearest_models(text) == []

@@ -427,16 +427,6 @@ def test_g03_weights_of_another_layer_are_refused(tmp_path):
         other.load_weights(tmp_path / "model.weights.h5")
 
 
-def test_g19_a_plain_object_cannot_track():
-    class Plain:
-        @shim.track_tf1_style_variables
-        def run(self):
-            return tf1.get_variable("kernel", [])
-
-    with pytest.raises(TypeError, match=r"Plain.*neither a keras\.Layer nor a tf\.Module"):
-        Plain().run()
-
-
 def test_in_a_tf1_graph_the_method_runs_as_it_is():
     module = DenseModule()
     with tf.Graph().as_default(), tf1.Session() as session:

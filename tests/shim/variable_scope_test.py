@@ -49,6 +49,7 @@ class TestNames:
 
         assert names_made_by(code, wrap=wrap) == ["a/b/c/v"]
 
+    @pytest.mark.filterwarnings("ignore:Runs makes variables under automatic names")
     def test_g06_default_names_count_up_and_start_anew_each_call(self, wrap):
         def code(x):
             for _ in range(3):
@@ -205,6 +206,61 @@ class TestDefaultsOfTheScope:
             ("a/kernel/part_0", (2, 5)),
             ("a/kernel/part_1", (1, 5)),
         ]
+
+    def test_g06_partitions_train_and_are_regularized_each(self, wrap):
+        partitioner = tf1.fixed_size_partitioner(2, axis=0)
+
+        def code(x):
+            kernel = tf1.get_variable(
+                "kernel",
+                [3, 2],
+                initializer=tf1.ones_initializer(),
+                regularizer=tf.reduce_sum,
+                partitioner=partitioner,
+            )
+            return tf.matmul(x, tf.convert_to_tensor(kernel))
+
+        layer = Runs(code)
+
+        def gradients(x):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(layer(x))
+            return tape.gradient(loss, [v.value for v in layer.trainable_weights])
+
+        wrap(lambda x: layer(x))(tf.ones([4, 3]))
+        assert [v.path for v in layer.weights] == ["kernel/part_0", "kernel/part_1"]
+        assert [float(loss) for loss in layer.losses] == [4.0, 2.0]
+        first, second = wrap(gradients)(tf.ones([4, 3]))
+        np.testing.assert_array_equal(first, np.full([2, 2], 4.0))
+        np.testing.assert_array_equal(second, np.full([1, 2], 4.0))
+
+    def test_g06_auxiliary_name_scope_is_no_part_of_variable_names(self, wrap):
+        op_scopes = []
+
+        def code(x):
+            with tf1.variable_scope("a") as scope:
+                pass
+            with tf1.variable_scope(scope, auxiliary_name_scope=False):
+                op_scopes.append(tf1.get_default_graph().get_name_scope())
+                return x * scalar()
+
+        assert names_made_by(code, wrap=wrap) == ["a/v"]
+        assert not any(op_scope.endswith("a") for op_scope in op_scopes)
+
+    def test_g06_synchronization_and_aggregation_are_as_asked(self, wrap):
+        layer = Runs(
+            lambda x: (
+                x
+                * scalar(
+                    synchronization=tf.VariableSynchronization.ON_READ,
+                    aggregation=tf.VariableAggregation.MEAN,
+                )
+            )
+        )
+        wrap(lambda x: layer(x))(tf.ones([2, 3]))
+        assert layer.weights[0].value.aggregation == tf.VariableAggregation.MEAN
+        assert layer.weights[0].value.synchronization == tf.VariableSynchronization.ON_READ
+        assert layer.trainable_weights == []  # As in TF1: what is summed on reading is not trained.
 
     def test_g06_constraint_and_caching_device_are_accepted(self, wrap):
         def code(x):

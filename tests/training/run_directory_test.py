@@ -33,12 +33,15 @@ def run(tmp_path):
         "checkpoints/checkpoint",
         "checkpoints/step-22.index",
         "checkpoints/step-22.data-00000-of-00001",
+        "checkpoints/step-44_temp/part-00000-of-00001.data-00000-of-00001.tempstate7",
+        ".final.weights.h5.a7_x/final.weights.h5",
         "tensorboard/train/events.out.tfevents.1.host.2.0.v2",
         "tensorboard/validation/events.out.tfevents.1.host.2.0.v2",
         "final.weights.h5",
         "curve.png",
         "result.json",
         "config.json.partial",
+        ".lock",
     ):
         path = directory.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +68,14 @@ def test_a_new_or_empty_directory_is_taken_and_nothing_is_written_yet(tmp_path, 
     assert directory.read_config() == CONFIG
 
 
+@pytest.mark.parametrize("choice", [fresh, replaced])
+def test_what_an_interrupted_creation_left_is_as_good_as_empty(tmp_path, choice):
+    for name in ("config.json.partial", ".lock"):
+        (tmp_path / name).write_text('{"for')
+    choice(tmp_path).create({"config": dataclasses.asdict(CONFIG)})
+    assert resumed(tmp_path).read_config() == CONFIG
+
+
 def test_a_run_is_only_replaced_on_request(run):
     with pytest.raises(FileExistsError, match=r"--resume.*--overwrite"):
         fresh(run.path)
@@ -73,7 +84,7 @@ def test_a_run_is_only_replaced_on_request(run):
 
 def test_overwrite_leaves_nothing_of_the_old_run(run):
     replaced(run.path).create({"config": dataclasses.asdict(CONFIG)})
-    assert [entry.name for entry in run.path.iterdir()] == ["config.json"]
+    assert {entry.name for entry in run.path.iterdir()} == {"config.json", ".lock"}
     assert "old" not in run.config_json.read_text()
 
 
@@ -152,6 +163,23 @@ def test_resuming_needs_the_same_settings(run):
     assert "epochs" not in str(raised.value)
 
 
+@pytest.mark.parametrize("choice", [resumed, replaced])
+def test_a_run_in_use_is_left_alone(run, choice):
+    with run.in_use():
+        with pytest.raises(BlockingIOError, match="in use by another process") as raised:
+            choice(run.path)
+        assert str(run.path) in str(raised.value)
+        with pytest.raises(BlockingIOError), RunDirectory(run.path).in_use():
+            pass
+    assert choice(run.path).path == run.path
+
+
+def test_a_new_directory_is_taken_by_one_process_only(tmp_path):
+    first, second = fresh(tmp_path / "run"), fresh(tmp_path / "run")
+    with first.in_use(), pytest.raises(BlockingIOError), second.in_use():
+        pass
+
+
 def test_settings_of_another_version_are_told_from_a_bad_value(run):
     record = json.loads(run.config_json.read_text())
     record["config"]["no_longer_there"] = 1
@@ -190,3 +218,13 @@ def test_a_result_is_read_as_it_was_written(tmp_path):
     )
     directory.write_result(result)
     assert directory.read_result() == result
+
+
+@pytest.mark.parametrize("content", ["", "old", '{"model": "m"}', "[1]", '{"no longer": 1}'])
+def test_a_damaged_result_is_one_line_with_the_remedy(run, content):
+    run.result_json.write_text(content)
+    with pytest.raises(ValueError, match=r"result\.json' is damaged.*delete it") as raised:
+        run.read_result()
+    assert "\n" not in str(raised.value)
+    run.result_json.unlink()
+    assert run.read_result() is None

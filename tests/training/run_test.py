@@ -1,14 +1,18 @@
 """A training run: its files, and that it goes on exactly where it was stopped."""
 
 import dataclasses
+import functools
 import json
+import re
+import resource
+import shutil
 import signal
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from shimzoo import checkpoints, models
+from shimzoo import checkpoints, cli, models
 from shimzoo.training import DEMO, TrainingInterrupted, callbacks, datasets, run, train
 from shimzoo.training.run_directory import RunDirectory
 
@@ -39,21 +43,21 @@ def whole(tmp_path_factory):
     return train(CONFIG, out=tmp_path_factory.mktemp("whole") / "run")
 
 
+def signal_at(patch, step, number=signal.SIGINT):
+    """Lets a signal come in during a training step."""
+    count = callbacks.CountSteps.on_train_batch_end
+
+    def count_and_signal(self, batch, logs=None):
+        count(self, batch, logs)
+        if self._position.step == step:
+            signal.raise_signal(number)
+
+    patch.setattr(callbacks.CountSteps, "on_train_batch_end", count_and_signal)
+
+
 @pytest.fixture
 def stop_at(monkeypatch):
-    """Lets a signal come in during a training step."""
-
-    def arrange(step, number=signal.SIGINT):
-        count = callbacks.CountSteps.on_train_batch_end
-
-        def count_and_signal(self, batch, logs=None):
-            count(self, batch, logs)
-            if self._position.step == step:
-                signal.raise_signal(number)
-
-        monkeypatch.setattr(callbacks.CountSteps, "on_train_batch_end", count_and_signal)
-
-    return arrange
+    return functools.partial(signal_at, monkeypatch)
 
 
 def final_weights(result):
@@ -78,6 +82,7 @@ def without_times(directory):
 def test_a_run_writes_all_that_it_promises(whole):
     directory = whole.directory
     assert {path.name for path in directory.iterdir()} == {
+        ".lock",
         "checkpoints",
         "config.json",
         "curve.png",
@@ -91,7 +96,17 @@ def test_a_run_writes_all_that_it_promises(whole):
     assert record["resolved"]["steps_per_epoch"] == STEPS
     assert record["resolved"]["train_images"] == 100
     assert record["versions"]["keras"] == keras.__version__
-    assert set(record["versions"]) == {"python", "tensorflow", "keras", "tf-slim", "shimzoo"}
+    assert record["versions"]["numpy"] == np.__version__
+    assert record["versions"].keys() >= {
+        "python",
+        "tensorflow",
+        "tf-slim",
+        "scikit-learn",
+        "shimzoo",
+    }
+    devices = tf.config.list_physical_devices()
+    assert len(record["resolved"]["devices"]) == len(devices)
+    assert record["resolved"]["devices"][0].startswith("CPU: ")
     assert record["command"]
     assert (directory / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert RunDirectory(directory).read_result() == whole
@@ -134,7 +149,9 @@ def test_the_final_weights_give_the_test_accuracy_that_is_reported(whole):
     assert np.mean(logits.argmax(axis=1) == labels) == pytest.approx(whole.test_accuracy)
 
 
-def test_a_run_stopped_again_and_again_ends_as_an_uninterrupted_one(whole, tmp_path, stop_at):
+def test_a_run_stopped_again_and_again_ends_as_an_uninterrupted_one(
+    whole, tmp_path, stop_at, capsys
+):
     out = tmp_path / "run"
     # In mid-epoch, with an epoch's last step, with an epoch's first one.
     for step, number in ((4, signal.SIGTERM), (6, signal.SIGINT), (13, signal.SIGINT)):
@@ -143,7 +160,10 @@ def test_a_run_stopped_again_and_again_ends_as_an_uninterrupted_one(whole, tmp_p
             train(CONFIG, out=out, resume=out.exists())
         assert (stopped.value.step, stopped.value.signal_number) == (step, number)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    capsys.readouterr()
     result = train(CONFIG, out=out, resume=True)
+    origin = f"resumed  after 13 of 18 steps, from '{out}/checkpoints/step-13', which the file"
+    assert origin in capsys.readouterr().out
     for weight, expected in zip(final_weights(result), final_weights(whole), strict=True):
         np.testing.assert_array_equal(weight, expected)
     for line, expected in zip(without_times(out), without_times(whole.directory), strict=True):
@@ -165,21 +185,79 @@ def test_a_run_of_tf1_code_goes_on_as_well(stage, tmp_path, stop_at):
         np.testing.assert_array_equal(weight, value)
 
 
-def test_a_damaged_or_lost_checkpoint_is_named_and_the_run_left_as_it_is(tmp_path, stop_at):
-    out = tmp_path / "run"
-    stop_at(13)
-    with pytest.raises(TrainingInterrupted):
-        train(CONFIG, out=out)
-    metrics = (out / "metrics.jsonl").read_text()
-    newest = sorted((out / "checkpoints").glob("step-*.data-*"))[-1]
+@pytest.fixture(scope="module")
+def stopped_once(tmp_path_factory):
+    """The directory of a run that was stopped after 13 of its 18 steps."""
+    out = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        signal_at(patch, 13)
+        with pytest.raises(TrainingInterrupted):
+            train(CONFIG, out=out)
+    return out
+
+
+@pytest.fixture
+def stopped(stopped_once, tmp_path):
+    return shutil.copytree(stopped_once, tmp_path / "run")
+
+
+def test_a_damaged_or_lost_checkpoint_is_named_and_the_run_left_as_it_is(stopped, tmp_path):
+    metrics = (stopped / "metrics.jsonl").read_text()
+    newest = sorted((stopped / "checkpoints").glob("step-*.data-*"))[-1]
     assert "step-13" in newest.name
     newest.write_bytes(newest.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"step-13' is damaged.*The one before it is"):
-        train(CONFIG, out=out, resume=True)
-    (out / "checkpoints").rename(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"step-13' is damaged.*name '.*step-12' in the file"):
+        train(CONFIG, out=stopped, resume=True)
+    (stopped / "checkpoints").rename(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match="metrics of several epochs and no checkpoint"):
-        train(CONFIG, out=out, resume=True)
-    assert (out / "metrics.jsonl").read_text() == metrics
+        train(CONFIG, out=stopped, resume=True)
+    assert (stopped / "metrics.jsonl").read_text() == metrics
+
+
+def test_without_a_state_file_the_newest_checkpoint_is_taken(stopped, stop_at, capsys):
+    (stopped / "checkpoints" / "checkpoint").unlink()
+    stop_at(14)
+    with pytest.raises(TrainingInterrupted):
+        train(CONFIG, out=stopped, resume=True)
+    assert re.search(
+        "^resumed  after 13 of 18 steps, from '.*/step-13', the newest one there, as there is no "
+        "file 'checkpoint'",
+        capsys.readouterr().out,
+        re.MULTILINE,
+    )
+
+
+def test_a_runs_checkpoint_can_be_restored_into_every_version(stopped):
+    native, shimmed = (restored(stopped / "checkpoints", stage) for stage in ("native", "shimmed"))
+    untrained = models.create(CONFIG.model, num_classes=10, input_size=CONFIG.image_size)
+    for one, other, old in zip(native.weights, shimmed.weights, untrained.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+        assert np.any(one.numpy() != old.numpy())
+
+
+def test_resumed_at_its_end_a_run_tells_what_it_had(whole, tmp_path):
+    out = shutil.copytree(whole.directory, tmp_path / "run")
+    (out / "result.json").unlink()
+    result = train(CONFIG, out=out, resume=True)
+    assert result.images_per_second == whole.images_per_second
+    assert result.test_accuracy == whole.test_accuracy
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(tmp_path, capsys):
+    arguments = ["train", "--epochs", "1", "--batch-size", "50", "--out", str(tmp_path / "run")]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))  # A checkpoint has 1.8 MB.
+    try:
+        assert cli.main(arguments) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    captured = capsys.readouterr()
+    assert "1 epoch of 2 steps" in captured.out
+    assert captured.err.startswith(
+        f"shimzoo: error: The run in '{tmp_path / 'run'}' failed after 2"
+    )
+    assert cli.main([*arguments, "--resume"]) == 0
+    assert "at the start, as the run has no checkpoint yet" in capsys.readouterr().out
 
 
 def test_resuming_a_finished_run_says_so_and_trains_no_more(whole, capsys):

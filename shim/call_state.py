@@ -1,0 +1,111 @@
+"""Which decorated calls this thread is in."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework import ops
+from tensorflow.python.framework.func_graph import FuncGraph
+from tensorflow.python.ops import control_flow_v2_func_graphs
+
+from .call_collections import CallCollections
+
+_CONTROL_FLOW = (
+    control_flow_v2_func_graphs.CondBranchFuncGraph,
+    control_flow_v2_func_graphs.WhileBodyFuncGraph,
+    control_flow_v2_func_graphs.WhileCondFuncGraph,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoratedCall:
+    """One call of a decorated method.
+
+    Args:
+        owner: the object whose method runs.
+        graph: the default graph at the call.
+        collections: those of the outermost decorated call.
+        is_function: whether the method is a `tf.function`.
+        outer_name_scope: the name scopes around the call.
+    """
+
+    owner: Any
+    graph: ops.Graph
+    collections: CallCollections
+    is_function: bool
+    outer_name_scope: str = dataclasses.field(default_factory=tf.get_current_name_scope)
+
+    def in_name_scope(self, name: str) -> str:
+        """`name` below the name scopes that the method has opened, not those around the call."""
+        name_scope = tf.get_current_name_scope().removeprefix(self.outer_name_scope).strip("/")
+        return f"{name_scope}/{name}" if name_scope else name
+
+    def nested_function(self) -> FuncGraph | None:
+        """The `tf.function` inside of this call that is being traced, None if there is none.
+
+        Branches and loop bodies are no functions of their own, and a method that is a `tf.function`
+        itself belongs to its object.
+        """
+        functions = []
+        graph = ops.get_default_graph()
+        while graph is not self.graph and isinstance(graph, FuncGraph):
+            if not isinstance(graph, _CONTROL_FLOW):
+                functions.append(graph)
+            graph = graph.outer_graph
+        if self.is_function:
+            functions = functions[:-1]
+        return functions[-1] if functions else None
+
+
+class _ActiveCalls(threading.local):
+    def __init__(self) -> None:
+        self.calls: list[DecoratedCall] = []
+
+
+_active = _ActiveCalls()
+
+
+@contextlib.contextmanager
+def active(call: DecoratedCall) -> Iterator[None]:
+    """Makes `call` this thread's innermost one."""
+    _active.calls.append(call)
+    try:
+        yield
+    finally:
+        _active.calls.pop()
+
+
+def current_call() -> DecoratedCall | None:
+    """The innermost decorated call that this thread is in, None outside of one."""
+    return _active.calls[-1] if _active.calls else None
+
+
+def current_owner() -> Any | None:
+    """The innermost object whose decorated method this thread is running, None outside of one."""
+    return _active.calls[-1].owner if _active.calls else None
+
+
+def current_keras_layer() -> keras.Layer | None:
+    """The innermost Keras layer whose decorated method this thread is running.
+
+    Its dtype policy also holds in the `tf.Module`s that it calls, which have none.
+    """
+    owners = (call.owner for call in reversed(_active.calls))
+    return next((owner for owner in owners if isinstance(owner, keras.Layer)), None)
+
+
+def default_dtype() -> tf.DType:
+    """The dtype of variables for which TF1 code names none: TF1's, or by the policy of a layer."""
+    layer = current_keras_layer()
+    return tf.float32 if layer is None else tf.as_dtype(layer.compute_dtype)
+
+
+def current_collections() -> CallCollections | None:
+    """The collections of the decorated call this thread is in, None outside of one."""
+    return _active.calls[-1].collections if _active.calls else None

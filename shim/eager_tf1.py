@@ -1,0 +1,189 @@
+"""What TensorFlow withholds from TF1 code run eagerly, given back in decorated calls."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import threading
+import types
+import warnings
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import ops
+from tensorflow.python.ops import template, variable_scope
+from tensorflow.python.ops.losses import util as losses_util
+from tensorflow.python.training import checkpoint_utils
+
+from . import call_state
+from .scopes import TF1VariableScope
+
+_lock = threading.Lock()
+_users = 0
+_before: list[tuple[Any, str, Any]] = []
+
+_EagerTensorBase = ops.EagerTensor.__base__
+_unique_scope_name = variable_scope._get_unique_variable_scope
+_warned_of: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+@contextlib.contextmanager
+def tf1_behaviour() -> Iterator[None]:
+    """Lets TensorFlow behave to TF1 code as it did, as long as any thread is inside.
+
+    TensorFlow looks these names up where they are replaced. Outside of a decorated call, in another
+    thread or a TF1 graph, each of them answers as ever.
+    """
+    global _users
+    with _lock:
+        _users += 1
+        if _users == 1:
+            for holder, name, value in _REPLACEMENTS:
+                _before.append((holder, name, getattr(holder, name)))
+                setattr(holder, name, value)
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                while _before:
+                    setattr(*_before.pop())
+
+
+def _unique_scope_name_with_warning(prefix: str) -> str:
+    """Names a variable scope that got no name; warns where nothing tells such names apart."""
+    owner = call_state.current_owner()
+    if (
+        owner is not None
+        and type(owner) not in _warned_of
+        and not tf.compat.v1.get_variable_scope().name
+        and ops.executing_eagerly_outside_functions()
+    ):
+        _warned_of.add(type(owner))
+        warnings.warn(
+            f"{type(owner).__name__} makes variables under automatic names ({prefix}, {prefix}_1, "
+            "...) in no variable scope. They follow the order of the calls, and another decorated "
+            "method of the object would get the same ones. Put the method's body under "
+            "tf.compat.v1.variable_scope(<a name>).",
+            stacklevel=_frames_to_user_code(),
+        )
+    return _unique_scope_name(prefix)
+
+
+def _frames_to_user_code() -> int:
+    """The `stacklevel` of the innermost line that is neither TensorFlow's nor the shim's."""
+    level, frame = 1, sys._getframe(1)
+    inside = ("tensorflow.", "tf_slim.", f"{__package__}.")
+    while frame is not None and f"{frame.f_globals.get('__name__')}.".startswith(inside):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+class _LossesContext(types.ModuleType):
+    """TensorFlow's `context` as `tf.losses` sees it: it collects no losses where it is eager."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_context, name)
+
+    def executing_eagerly(self) -> bool:
+        return call_state.current_call() is None and _context.executing_eagerly()
+
+
+_context = losses_util.context
+
+
+@dataclasses.dataclass(frozen=True)
+class EagerOp:
+    """What an eager tensor can answer of TF1's `tensor.op`."""
+
+    name: str
+    device: str
+
+
+def _name(tensor: tf.Tensor) -> str:
+    """An eager tensor's name in a decorated call: no op stands behind it, but its scope is known.
+
+    TF1 code takes names for labels and dictionary keys, so they differ within a call.
+    """
+    call = call_state.current_call()
+    return _EAGER_NAME.__get__(tensor) if call is None else f"{_op(tensor).name}:0"
+
+
+def _op(tensor: tf.Tensor) -> EagerOp:
+    call = call_state.current_call()
+    if call is None:
+        return _EAGER_OP.__get__(tensor)
+    name = call.collections.tensor_name(tensor, call.in_name_scope("tensor"))
+    return EagerOp(name, tensor.device)
+
+
+def _initialize_from_checkpoint(variable: tf.Variable, *args: Any, **kwargs: Any) -> None:
+    """Gives a variable its first value, for `tf.compat.v1.train.init_from_checkpoint`.
+
+    In TF1 that makes the variable's initializer, which is run once. A decorated method asks for it
+    at every call, which must not undo what has been trained or restored since.
+    """
+    call = call_state.current_call()
+    if call is None:
+        _INITIALIZE_FROM_CHECKPOINT(variable, *args, **kwargs)
+    elif variable_scope._get_default_variable_store().take_initializer(variable):
+        with tf.init_scope():
+            _INITIALIZE_FROM_CHECKPOINT(variable, *args, **kwargs)
+
+
+def _call_template(eager_template: template.EagerTemplate, *args: Any, **kwargs: Any) -> Any:
+    """Calls a template of `make_template`.
+
+    From call to call it keeps the context manager that opens its scope, and with it the graph of
+    the `tf.function` and the scopes of the decorated call that it was made in.
+    """
+    if call_state.current_call() is not None:
+        eager_template._variable_scope_context_manager = None
+    return _CALL_TEMPLATE(eager_template, *args, **kwargs)
+
+
+def _name_scope(
+    name: str | None,
+    default_name: str | None = None,
+    values: Any = None,
+    skip_on_eager: bool = True,
+) -> contextlib.AbstractContextManager[str | None]:
+    """Opens `ops.name_scope`, for TF1 code with the name that it has in a TF1 graph.
+
+    Eagerly TensorFlow skips these scopes, which its own ops open by the dozen. Slim takes what they
+    are called for the name of an end point; so there the scopes around the call must not show.
+    """
+    call = call_state.current_call()
+    if call is None or not skip_on_eager or _called_by_tensorflow():
+        return _NAME_SCOPE(name, default_name, values, skip_on_eager=skip_on_eager)
+    return _name_scope_within(call, name, default_name, values)
+
+
+def _called_by_tensorflow() -> bool:
+    return sys._getframe(2).f_globals.get("__name__", "").startswith("tensorflow.")
+
+
+@contextlib.contextmanager
+def _name_scope_within(call: call_state.DecoratedCall, *arguments: Any) -> Iterator[str]:
+    with _NAME_SCOPE(*arguments, skip_on_eager=False):
+        yield call.in_name_scope("")
+
+
+_NAME_SCOPE = ops.name_scope
+_INITIALIZE_FROM_CHECKPOINT = checkpoint_utils._set_checkpoint_initializer
+_CALL_TEMPLATE = template.EagerTemplate.__call__
+_EAGER_NAME, _EAGER_OP = _EagerTensorBase.name, _EagerTensorBase.op
+_REPLACEMENTS: list[tuple[Any, str, Any]] = [
+    (checkpoint_utils, "_set_checkpoint_initializer", _initialize_from_checkpoint),
+    (ops, "name_scope", _name_scope),
+    (variable_scope, "VariableScope", TF1VariableScope),
+    (variable_scope, "_get_unique_variable_scope", _unique_scope_name_with_warning),
+    (losses_util, "context", _LossesContext("context")),
+    (template.EagerTemplate, "__call__", _call_template),
+    (_EagerTensorBase, "name", property(_name)),
+    (_EagerTensorBase, "op", property(_op)),
+]

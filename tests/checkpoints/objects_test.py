@@ -1,0 +1,173 @@
+"""G16: TF1 checkpoints straight into any decorated layer, model or module, also under a map."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from shimzoo import checkpoints, shim
+from shimzoo.tests.checkpoints import formula_checkpoint
+
+tf1 = tf.compat.v1
+
+
+def net(inputs):
+    """TF1 code that has got a native layer."""
+    with tf1.variable_scope("net"):
+        hidden = shim.layers.dense(inputs, 4, name="hidden")
+        return shim.get_or_create_layer("logits", lambda: keras.layers.Dense(2))(hidden)
+
+
+class Layer(keras.Layer):
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        return net(inputs)
+
+
+class Model(keras.Model):
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        return net(inputs)
+
+
+class Module(tf.Module):
+    @shim.track_tf1_style_variables
+    def __call__(self, inputs):
+        return net(inputs)
+
+
+class Outer(tf.Module):
+    """Decorated objects in an undecorated one."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = [Module()]
+
+    def __call__(self, inputs):
+        return self.parts[0](inputs)
+
+
+OBJECTS = pytest.mark.parametrize("make", [Layer, Model, Module, Outer])
+SHAPES = {
+    "net/hidden/kernel": (3, 4),
+    "net/hidden/bias": (4,),
+    "net/logits/kernel": (4, 2),
+    "net/logits/bias": (2,),
+}
+INPUTS = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+
+
+def values_under(names):
+    """The same values under other names: as `SHAPES` has them -> value."""
+    random = np.random.default_rng(1)
+    shapes = zip(names, SHAPES.values(), strict=True)
+    return {name: random.normal(size=shape).astype("float32") for name, shape in shapes}
+
+
+VALUES = values_under(SHAPES)
+OUTPUTS = (INPUTS @ VALUES["net/hidden/kernel"] + VALUES["net/hidden/bias"]) @ VALUES[
+    "net/logits/kernel"
+] + VALUES["net/logits/bias"]
+
+
+def built(make):
+    owner = make()
+    owner(INPUTS)
+    return owner
+
+
+@OBJECTS
+@pytest.mark.parametrize("suffixes", [("kernel", "bias"), ("weights", "biases")], ids="/".join)
+def test_g16_a_tf1_savers_checkpoint(make, suffixes, tmp_path):
+    names = ["net/hidden/kernel", "net/hidden/bias", *(f"net/logits/{s}" for s in suffixes)]
+    prefix = formula_checkpoint.write(tmp_path / "model.ckpt", values_under(names))
+    owner = built(make)
+    report = checkpoints.restore(owner, prefix)
+    np.testing.assert_allclose(owner(INPUTS), OUTPUTS, rtol=1e-5)
+    assert str(report) == f"Restored 4 variables from {prefix} (tf1)."
+
+
+@OBJECTS
+def test_g16_with_what_training_left_there(make, tmp_path):
+    def momentum():
+        return tf1.train.MomentumOptimizer(0.1, 0.9)
+
+    prefix = formula_checkpoint.write_after_training(tmp_path / "model.ckpt", VALUES, momentum)
+    owner = built(make)
+    report = checkpoints.restore(owner, prefix)
+    np.testing.assert_allclose(owner(INPUTS), OUTPUTS, rtol=1e-5)
+    assert set(report.left_out) == {"optimizer slots", "moving averages", "global step"}
+
+
+@OBJECTS
+@pytest.mark.parametrize(
+    ("stored_under", "assignment_map"),
+    [
+        ("old/scope/{}", {"old/scope/": "net/"}),
+        ("old/net/{}", {"old/": "/"}),
+        ("{}", {"/": "net/"}),
+        ("net/{}", {"/": "/"}),
+        ("old/{}", {"old/hidden/": "net/hidden/", "old/logits/": "net/logits/"}),
+        (
+            "{}",
+            {
+                "hidden/kernel": "net/hidden/kernel",
+                "hidden/bias": "net/hidden/bias",
+                "logits/": "net/logits/",
+            },
+        ),
+    ],
+    ids=str,
+)
+def test_g16_an_assignment_map_for_renamed_scopes(make, stored_under, assignment_map, tmp_path):
+    names = [stored_under.format(name.removeprefix("net/")) for name in SHAPES]
+    values = values_under(names) | {"something/else": np.zeros(2, "float32")}
+    prefix = formula_checkpoint.write(tmp_path / "model.ckpt", values)
+    owner = built(make)
+    report = checkpoints.restore(owner, prefix, assignment_map)
+    np.testing.assert_allclose(owner(INPUTS), OUTPUTS, rtol=1e-5)
+    assert len(report.restored) == 4
+
+
+def test_g16_what_is_not_mapped_keeps_its_values(tmp_path):
+    values = values_under(["a/kernel", "a/bias", "b/kernel", "b/bias"])
+    prefix = formula_checkpoint.write(tmp_path / "model.ckpt", values)
+    module = built(Module)
+    before = [v.numpy() for v in module.variables[2:]]
+    report = checkpoints.restore(module, prefix, {"a/": "net/hidden/"})
+    assert report.restored == ("net/hidden/kernel", "net/hidden/bias")
+    np.testing.assert_array_equal(module.variables[0], values["a/kernel"])
+    for variable, value in zip(module.variables[2:], before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+@pytest.mark.parametrize(
+    ("assignment_map", "message"),
+    [
+        ({"net/": "nett/"}, r"maps 'net/' to 'nett/', which is no variable .* no scope"),
+        ({"net/": "net/hidden"}, r"one is a scope and the other is none"),
+        ({"a": "net/hidden/kerne"}, r"Near it: net/hidden/kernel"),
+        ({"a/": "net/"}, r"4 of the model's 4 variables are not in the file: a/hidden/kernel"),
+        ({"net/hidden/bias": "net/hidden/kernel"}, r"is float32\[4\] in the file and"),
+    ],
+    ids=str,
+)
+def test_g16_a_map_that_does_not_fit_changes_nothing(assignment_map, message, tmp_path):
+    prefix = formula_checkpoint.write(tmp_path / "model.ckpt", VALUES)
+    layer = built(Layer)
+    before = layer(INPUTS)
+    with pytest.raises(ValueError, match=message):
+        checkpoints.restore(layer, prefix, assignment_map)
+    np.testing.assert_array_equal(layer(INPUTS), before)
+
+
+def test_g16_a_module_without_variables_is_told_so(tmp_path):
+    prefix = formula_checkpoint.write(tmp_path / "model.ckpt", VALUES)
+    with pytest.raises(ValueError, match="module has no variables yet"):
+        checkpoints.restore(Module(), prefix)
+
+
+def test_g16_a_keras_file_is_for_models(tmp_path):
+    model = keras.Sequential([keras.Input([3]), Model()])
+    model.save_weights(tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match=r"only a whole keras\.Model can read"):
+        checkpoints.restore(built(Layer), tmp_path / "model.weights.h5")

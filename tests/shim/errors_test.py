@@ -1,0 +1,252 @@
+"""G19: misuse is a clear error that says what to do, and errors end at the user's line."""
+
+import traceback
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from shimzoo import shim
+
+tf1 = tf.compat.v1
+INPUTS = np.ones([2, 3], "float32")
+
+
+class Runs(keras.Layer):
+    """A layer whose forward pass is the function given."""
+
+    def __init__(self, code):
+        super().__init__()
+        self.code = code
+
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        return self.code(inputs)
+
+
+class RunsModule(tf.Module):
+    def __init__(self, code):
+        super().__init__()
+        self.code = code
+
+    @shim.track_tf1_style_variables
+    def __call__(self, inputs):
+        return self.code(inputs)
+
+
+both_ways = pytest.mark.parametrize("run", [lambda f: f, tf.function], ids=["eager", "tf.function"])
+owners = pytest.mark.parametrize("owner", [Runs, RunsModule], ids=["layer", "module"])
+
+
+def innermost_line(error):
+    return traceback.extract_tb(error.__traceback__)[-1].line
+
+
+def test_g19_an_object_that_cannot_track():
+    class Net:
+        @shim.track_tf1_style_variables
+        def __call__(self, inputs):
+            return inputs
+
+    with pytest.raises(TypeError, match=r"of Net, which is neither a keras.Layer nor a tf.Module"):
+        Net()(INPUTS)
+
+
+def test_g19_a_plain_function():
+    @shim.track_tf1_style_variables
+    def net(inputs):
+        return inputs
+
+    with pytest.raises(TypeError, match=r"Let the class inherit from one of them"):
+        net(INPUTS)
+
+
+def test_g19_get_or_create_layer_outside_of_a_decorated_method():
+    with pytest.raises(RuntimeError, match=r"get_or_create_layer\('dense'.* make the layer in"):
+        shim.get_or_create_layer("dense", lambda: keras.layers.Dense(1))
+
+
+def test_g19_a_tf1_layer_outside_of_a_decorated_method():
+    with pytest.raises(RuntimeError, match=r"'dense'.* outside of a decorated method"):
+        shim.layers.dense(INPUTS, 2)
+
+
+@both_ways
+@owners
+def test_g19_a_variable_of_a_nested_function(run, owner):
+    nested = tf.function(lambda x: x * tf1.get_variable("scale", []))
+    net = owner(lambda x: nested(x))
+    with pytest.raises(Exception, match=r"Variable scale .* in the tf.function <lambda> inside"):
+        run(lambda x: net(x))(tf.constant(INPUTS))
+
+
+def test_g19_a_nested_function_may_use_variables_asked_for_before_it():
+    nested = tf.function(lambda x, scale: x * scale)
+    layer = Runs(lambda x: nested(x, tf1.get_variable("scale", [], initializer=2.0)))
+    with pytest.raises(ValueError, match="a constant initializer brings its own shape"):
+        layer(INPUTS)
+    layer = Runs(lambda x: nested(x, tf1.get_variable("scale", initializer=2.0)))
+    np.testing.assert_array_equal(layer(INPUTS), INPUTS * 2)
+
+
+@both_ways
+def test_g19_branches_and_loops_are_no_nested_functions(run):
+    def code(inputs):
+        def step(index, x):
+            return index + 1, x * tf1.get_variable("step", [], initializer=tf1.ones_initializer())
+
+        _, looped = tf.while_loop(lambda index, x: index < 3, step, [tf.constant(0), inputs])
+        return tf.cond(
+            tf.reduce_sum(looped) > 0,
+            lambda: looped * tf1.get_variable("yes", [], initializer=tf1.constant_initializer(2.0)),
+            lambda: looped * tf1.get_variable("no", [], initializer=tf1.constant_initializer(3.0)),
+        )
+
+    layer = Runs(code)
+    call = run(lambda x: layer(x))
+    np.testing.assert_array_equal(call(tf.constant(INPUTS)), INPUTS * 2)
+    np.testing.assert_array_equal(call(tf.constant(-INPUTS)), -INPUTS * 3)
+    assert {v.path for v in layer.weights} == {"step", "yes", "no"}
+
+
+def test_g19_a_decorated_method_may_be_a_function_itself():
+    class Module(tf.Module):
+        @shim.track_tf1_style_variables
+        @tf.function
+        def __call__(self, inputs):
+            return inputs * tf1.get_variable("scale", [], initializer=tf1.ones_initializer())
+
+    first, second = Module(), Module()
+    for module in (first, second):
+        np.testing.assert_array_equal(module(tf.constant(INPUTS)), INPUTS)
+    first.variables[0].assign(5.0)
+    np.testing.assert_array_equal(second(tf.constant(INPUTS)), INPUTS)
+
+
+@owners
+def test_g19_automatic_names_without_a_scope_warn_once(owner):
+    class Net(owner):
+        pass
+
+    def code(inputs):
+        return shim.layers.dense(shim.layers.dense(inputs, 3), 3)
+
+    with pytest.warns(
+        UserWarning, match=r"^Net makes .* \(dense, dense_1, .*variable_scope\("
+    ) as w:
+        _ = [net(INPUTS) for net in (Net(code), Net(code)) for _ in range(2)]
+    assert len(w) == 1
+    assert w[0].filename == __file__
+
+
+def test_g19_automatic_names_in_a_scope_do_not_warn():
+    class Net(Runs):
+        pass
+
+    def code(inputs):
+        with tf1.variable_scope("net"):
+            return shim.layers.dense(inputs, 3)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Net(code)(INPUTS)
+        with tf1.variable_scope("outer"):
+            Net(lambda x: shim.layers.dense(x, 3))(INPUTS)
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            lambda x: [tf1.get_variable("v", [2]), tf1.get_variable("v", [3])],
+            r"net/v has shape \(2,\) and is now asked for with shape \(3,\)",
+        ),
+        (
+            lambda x: [tf1.get_variable("v", [2]), tf1.get_variable("v", [2], tf.int32)],
+            r"net/v has dtype float32 and is now asked for with dtype int32",
+        ),
+        (
+            lambda x: tf1.get_variable("v"),
+            r"net/v needs a fully defined shape, got None",
+        ),
+        (
+            lambda x: tf1.get_variable("v", [None, 2]),
+            r"net/v needs a fully defined shape, got \(None, 2\)",
+        ),
+        (
+            lambda x: tf1.get_variable("v", [2], tf.complex64),
+            r"net/v of dtype complex64 needs an initializer",
+        ),
+        (
+            lambda x: tf1.get_variable("v", [2], custom_getter="none"),
+            r"net/v: custom_getter must be callable, got 'none'",
+        ),
+    ],
+    ids=["shape", "dtype", "no shape", "unknown shape", "initializer", "custom getter"],
+)
+def test_g19_errors_of_get_variable_name_the_variable_and_end_at_the_users_line(run, code, message):
+    def scoped(inputs):
+        with tf1.variable_scope("net"):
+            code(inputs)
+        return inputs
+
+    layer = Runs(scoped)
+    with pytest.raises(ValueError, match=message) as caught:
+        run(lambda x: layer(x))(tf.constant(INPUTS))
+    assert "get_variable" in innermost_line(caught.value)
+    assert layer.weights == [] or [v.path for v in layer.weights] == ["net/v"]
+
+
+@both_ways
+def test_g19_reuse_names_what_is_near(run):
+    def code(inputs):
+        with tf1.variable_scope("net"):
+            tf1.get_variable("kernel", [3])
+        with tf1.variable_scope("net", reuse=True):
+            return tf1.get_variable("kernal", [3])
+
+    layer = Runs(code)
+    with pytest.raises(ValueError, match=r"net/kernal does not exist.*Near it: net/kernel\."):
+        run(lambda x: layer(x))(tf.constant(INPUTS))
+
+
+@owners
+def test_g19_the_users_own_errors_pass_through_with_their_line_on_top(owner):
+    inner = owner(lambda x: {}["missing"])
+    with pytest.raises(KeyError, match="missing") as caught:
+        owner(lambda x: inner(x))(INPUTS)
+    assert innermost_line(caught.value) == 'inner = owner(lambda x: {}["missing"])'
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert sum("/shim/" in f.filename and "/tests/" not in f.filename for f in frames) <= 2
+
+
+def test_g19_all_frames_are_there_where_tensorflow_is_asked_for_them():
+    tf.debugging.disable_traceback_filtering()
+    try:
+        with pytest.raises(ValueError, match="shape") as caught:
+            RunsModule(lambda x: tf1.get_variable("v"))(INPUTS)
+    finally:
+        tf.debugging.enable_traceback_filtering()
+    assert "variable_store.py" in traceback.extract_tb(caught.value.__traceback__)[-1].filename
+
+
+@owners
+def test_g19_a_failed_call_leaves_nothing_behind(owner):
+    def code(inputs):
+        with tf1.variable_scope("net"):
+            scale = tf1.get_variable("scale", [], initializer=tf1.ones_initializer())
+            if inputs.shape[0] == 1:
+                raise ValueError("no batch of one")
+            return inputs * scale
+
+    net = owner(code)
+    with pytest.raises(ValueError, match="no batch of one"):
+        net(INPUTS[:1])
+    assert tf1.get_variable_scope().name == ""
+    assert tf1.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES) == []
+    np.testing.assert_array_equal(net(INPUTS), INPUTS)
+    assert len(net.variables) == 1
+    with pytest.raises(RuntimeError):
+        shim.layers.dense(INPUTS, 2)

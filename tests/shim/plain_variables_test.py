@@ -1,0 +1,181 @@
+"""G1: `tf.Variable`s made in a forward pass without `get_variable`."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from shimzoo import shim
+
+tf1 = tf.compat.v1
+INPUTS = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+
+
+class Runs(keras.Layer):
+    """A layer whose forward pass is the function given."""
+
+    def __init__(self, code):
+        super().__init__()
+        self.code = code
+
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        return self.code(inputs)
+
+
+class RunsModule(tf.Module):
+    def __init__(self, code):
+        super().__init__()
+        self.code = code
+
+    @shim.track_tf1_style_variables
+    def __call__(self, inputs):
+        return self.code(inputs)
+
+
+def weight_variable(shape):
+    return tf.Variable(tf.random.truncated_normal(shape, stddev=0.1), name="weights")
+
+
+def tutorial_net(inputs):
+    """The style of the first TensorFlow tutorials."""
+    with tf.name_scope("hidden1"):
+        weights = weight_variable([3, 4])
+        biases = tf1.Variable(tf.fill([4], 0.1), name="biases")
+        hidden = tf.nn.relu(tf.matmul(inputs, weights) + biases)
+    with tf.name_scope("softmax_linear"):
+        return tf.matmul(hidden, weight_variable([4, 2])) + tf1.Variable(tf.zeros([2]))
+
+
+NAMES = ["hidden1/weights", "hidden1/biases", "softmax_linear/weights", "softmax_linear/Variable"]
+
+
+@pytest.mark.parametrize("run", [lambda f: f, tf.function], ids=["eager", "tf.function"])
+class TestG01PlainVariables:
+    def test_g01_are_made_once_and_tracked_under_their_tf1_names(self, run):
+        layer = Runs(tutorial_net)
+        call = run(lambda x: layer(x))
+        first = call(tf.constant(INPUTS))
+        np.testing.assert_array_equal(first, call(tf.constant(INPUTS)))
+        np.testing.assert_allclose(first[:2], call(tf.constant(INPUTS[:2])), rtol=1e-5)
+        np.testing.assert_allclose(first, layer(INPUTS), rtol=1e-5)
+        assert [v.path for v in layer.trainable_weights] == NAMES
+
+    def test_g01_of_a_module(self, run):
+        module = RunsModule(tutorial_net)
+        call = run(lambda x: module(x))
+        np.testing.assert_array_equal(call(tf.constant(INPUTS)), call(tf.constant(INPUTS)))
+        assert [v.name for v in module.trainable_variables] == [f"{name}:0" for name in NAMES]
+
+    def test_g01_of_one_name_keep_their_order(self, run):
+        def code(inputs):
+            first = tf.Variable(tf.constant(1.0), name="v")
+            with tf1.variable_scope("scope"):
+                scoped = tf.Variable(tf.constant(10.0), name="v")
+            second = tf.Variable(tf.constant(100.0), name="v")
+            first.assign_add(1.0)
+            return inputs * 0 + [first, scoped, second]
+
+        layer = Runs(code)
+        call = run(lambda x: layer(x))
+        np.testing.assert_array_equal(call(tf.zeros([1, 3])), [[2, 10, 100]])
+        np.testing.assert_array_equal(call(tf.zeros([1, 3])), [[3, 10, 100]])
+        assert [v.path for v in layer.weights] == ["v", "scope/v", "v_1"]
+
+    def test_g01_a_branch_of_its_own_makes_its_own(self, run):
+        def code(inputs, training):
+            if training:
+                inputs = inputs * tf.Variable(2.0, name="only_in_training")
+            return inputs * tf.Variable(3.0, name="always")
+
+        class Layer(keras.Layer):
+            @shim.track_tf1_style_variables
+            def call(self, inputs, training=False):
+                return code(inputs, training)
+
+        layer = Layer()
+        call = run(lambda x, training: layer(x, training=training))
+        for training, factor in [(False, 3), (True, 6), (False, 3)]:
+            np.testing.assert_allclose(
+                call(tf.constant(INPUTS), training), INPUTS * factor, rtol=1e-6
+            )
+        assert [v.path for v in layer.weights] == ["always", "only_in_training"]
+
+    def test_g01_gradients_reach_them(self, run):
+        layer = Runs(lambda x: x * tf.Variable(2.0, name="scale"))
+
+        def gradient(inputs):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(layer(inputs))
+            return tape.gradient(loss, [v.value for v in layer.trainable_weights])
+
+        layer(INPUTS)
+        np.testing.assert_allclose(run(gradient)(tf.constant(INPUTS)), [INPUTS.sum()], rtol=1e-5)
+
+
+def test_g01_plain_variables_in_a_functional_model_train_and_reload(tmp_path):
+    inputs = keras.Input([3])
+    model = keras.Model(inputs, Runs(tutorial_net)(inputs))
+    model.compile("sgd", "mse")
+    before = [v.numpy() for v in model.trainable_weights]
+    model.fit(INPUTS, np.ones([5, 2]), verbose=0)
+    assert all((a != b.numpy()).any() for a, b in zip(before, model.trainable_weights, strict=True))
+    model.save_weights(tmp_path / "w.weights.h5")
+    other = keras.Model(inputs, Runs(tutorial_net)(inputs))
+    other.load_weights(tmp_path / "w.weights.h5")
+    np.testing.assert_array_equal(model(INPUTS), other(INPUTS))
+
+
+def test_g01_dtype_and_trainable_are_as_given():
+    def code(inputs):
+        tf.Variable([1, 2], dtype=tf.float64, name="double")
+        tf.Variable(lambda: 3, dtype=tf.int64, trainable=False, name="step")
+        tf1.Variable(4, trainable=False, name="local", collections=["local"])
+        assert [v.name for v in tf1.get_collection("local")] == ["local:0"]
+        return inputs
+
+    layer = Runs(code)
+    layer(INPUTS)
+    layer(INPUTS)
+    assert {v.path: (v.dtype, v.trainable) for v in layer.weights} == {
+        "double": ("float64", True),
+        "step": ("int64", False),
+        "local": ("int32", False),
+    }
+
+
+def test_g01_variables_of_native_layers_stay_theirs():
+    class Layer(keras.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        @shim.track_tf1_style_variables
+        def call(self, inputs):
+            return self.dense(inputs) * tf.Variable(1.0, name="scale")
+
+    layer = Layer()
+    layer(INPUTS)
+    assert [v.name for v in layer.weights] == ["kernel", "bias", "scale"]
+    assert layer.dense.weights == layer.weights[:2]
+
+
+def test_g01_a_tracked_variable_is_no_plain_one_in_a_nested_object():
+    inner = Runs(lambda x: x * tf1.get_variable("v", [], initializer=tf1.ones_initializer()))
+    outer = Runs(lambda x: inner(x) * tf.Variable(2.0, name="v"))
+    outer.inner = inner
+    np.testing.assert_array_equal(outer(INPUTS), INPUTS * 2)
+    assert [v.path for v in inner.weights] == ["v"]
+    assert len(outer.weights) == 2
+
+
+def test_g19_another_shape_under_the_same_name_and_order_is_an_error():
+    layer = Runs(lambda x: x * tf.Variable(tf.ones([x.shape[-1]]), name="scale"))
+    layer(INPUTS)
+    with pytest.raises(ValueError, match=r"scale has shape \(3,\) .* asked for with shape \(2,\)"):
+        layer(INPUTS[:, :2])
+
+
+def test_g19_arguments_that_no_tf1_code_has_are_an_error():
+    layer = Runs(lambda x: x * tf.Variable(1.0, shape=tf.TensorShape(None), name="any"))
+    with pytest.raises(ValueError, match=r"Variable any: .* Make it in __init__"):
+        layer(INPUTS)

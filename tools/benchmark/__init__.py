@@ -1,0 +1,1 @@
+"""Benchmarks: what the shim and the models cost."""

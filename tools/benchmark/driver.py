@@ -1,0 +1,133 @@
+"""Contenders in processes of their own, driven in turns.
+
+On a machine that others use too, speed drifts. So each round times every contender once, in an
+order that rotates, and contenders are compared round by round.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, Any
+
+
+class ContenderError(RuntimeError):
+    """A contender's process ended, or failed at what it was asked for."""
+
+
+class Contender:
+    """The driver's side of a process that runs tasks, see `worker.serve`.
+
+    Args:
+        name: what it is called in reports.
+        process: the process.
+        log: what it writes to its standard error.
+    """
+
+    def __init__(self, name: str, process: subprocess.Popen, log: IO[str]) -> None:
+        self.name = name
+        self._process = process
+        self._log = log
+
+    @classmethod
+    @contextlib.contextmanager
+    def started(
+        cls, name: str, command: Sequence[str], environment: Mapping[str, str]
+    ) -> Iterator[Contender]:
+        """Starts a contender, and ends it in the end.
+
+        Args:
+            name: what it is called in reports.
+            command: the command line that starts it.
+            environment: its environment variables.
+        """
+        with (
+            tempfile.TemporaryFile("w+", errors="replace") as log,
+            subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            ) as process,
+        ):
+            try:
+                yield cls(name, process, log)
+            finally:
+                process.kill()
+                # It may hold a request that never went out.
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+
+    def wait_until_ready(self) -> None:
+        """Waits for the contender's preparations.
+
+        Raises:
+            ContenderError: they failed.
+        """
+        self.ask("ready")
+
+    def ask(self, task: str) -> Any:
+        """Has the contender run a task once.
+
+        Args:
+            task: the task's name.
+
+        Returns:
+            What the task returned.
+
+        Raises:
+            ContenderError: the task failed, or the process has ended.
+        """
+        with contextlib.suppress(BrokenPipeError):  # The missing answer tells.
+            self._process.stdin.write(json.dumps({"task": task}) + "\n")
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise ContenderError(
+                f"Contender {self.name} ended with exit code {self._process.wait()} at "
+                f"{task}. Its last words: {self._last_words()}"
+            )
+        answer = json.loads(line)
+        if "error" in answer:
+            raise ContenderError(f"Contender {self.name} failed at {task}: {answer['error']}")
+        return answer["result"]
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = [line.strip() for line in self._log if line.strip()]
+        return lines[-1] if lines else "none"
+
+
+def interleaved(
+    contenders: Sequence[Contender],
+    task: str,
+    rounds: int,
+    warm_up_rounds: int,
+    advance: Callable[[], None],
+) -> dict[str, list[float]]:
+    """Runs a task of all contenders in turns.
+
+    Args:
+        contenders: the contenders.
+        task: name of a task that all of them have and that returns a number.
+        rounds: how often each runs it.
+        warm_up_rounds: how often each runs it before that, without being noted.
+        advance: called after each run, warm-up included.
+
+    Returns:
+        By contender's name the numbers, one a round.
+    """
+    samples: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    for number in range(-warm_up_rounds, rounds):
+        first = number % len(contenders)
+        for contender in (*contenders[first:], *contenders[:first]):
+            value = contender.ask(task)
+            if number >= 0:
+                samples[contender.name].append(value)
+            advance()
+    return samples
