@@ -31,6 +31,8 @@ class CallCollections(dict):
         super().__init__()
         # Whether the call has made a variable, of whatever kind, and not only found them.
         self.made_variables = False
+        # Automatic name of a variable scope at the root -> what it was made from.
+        self.automatic_scopes: dict[str, str] = {}
         self._pending_losses: list[Callable[[], Any]] = []
         self._seen_variables: set[int] = set()
         # Name -> tensor, kept so that no other tensor of the call can get its identity.

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
+from . import automatic_names
 from .call_state import current_owner
 from .holders import holder_of
 from .tracked_variable import outside_of_keras_scopes
@@ -58,6 +59,7 @@ def get_or_create_layer(name: str, create_layer_method: Callable[[], _Layer]) ->
                 "the layer itself, not its outputs."
             )
         holder.add_layer(full_name, layer)
+        automatic_names.warn_of(full_name)
     return holder.layers[full_name]
 
 

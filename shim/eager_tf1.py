@@ -7,8 +7,6 @@ import dataclasses
 import sys
 import threading
 import types
-import warnings
-import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +16,7 @@ from tensorflow.python.ops import template, variable_scope
 from tensorflow.python.ops.losses import util as losses_util
 from tensorflow.python.training import checkpoint_utils
 
-from . import call_state
+from . import automatic_names, call_state
 from .scopes import TF1VariableScope
 
 _lock = threading.Lock()
@@ -26,8 +24,6 @@ _users = 0
 _before: list[tuple[Any, str, Any]] = []
 
 _EagerTensorBase = ops.EagerTensor.__base__
-_unique_scope_name = variable_scope._get_unique_variable_scope
-_warned_of: weakref.WeakSet[type] = weakref.WeakSet()
 
 
 @contextlib.contextmanager
@@ -52,35 +48,6 @@ def tf1_behaviour() -> Iterator[None]:
             if _users == 0:
                 while _before:
                     setattr(*_before.pop())
-
-
-def _unique_scope_name_with_warning(prefix: str) -> str:
-    """Names a variable scope that got no name; warns where nothing tells such names apart."""
-    owner = call_state.current_owner()
-    if (
-        owner is not None
-        and type(owner) not in _warned_of
-        and not tf.compat.v1.get_variable_scope().name
-        and ops.executing_eagerly_outside_functions()
-    ):
-        _warned_of.add(type(owner))
-        warnings.warn(
-            f"{type(owner).__name__} makes variables under automatic names ({prefix}, {prefix}_1, "
-            "...) in no variable scope. They follow the order of the calls, and another decorated "
-            "method of the object would get the same ones. Put the method's body under "
-            "tf.compat.v1.variable_scope(<a name>).",
-            stacklevel=_frames_to_user_code(),
-        )
-    return _unique_scope_name(prefix)
-
-
-def _frames_to_user_code() -> int:
-    """The `stacklevel` of the innermost line that is neither TensorFlow's nor the shim's."""
-    level, frame = 1, sys._getframe(1)
-    inside = ("tensorflow.", "tf_slim.", f"{__package__}.")
-    while frame is not None and f"{frame.f_globals.get('__name__')}.".startswith(inside):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 class _LossesContext(types.ModuleType):
@@ -181,7 +148,7 @@ _REPLACEMENTS: list[tuple[Any, str, Any]] = [
     (checkpoint_utils, "_set_checkpoint_initializer", _initialize_from_checkpoint),
     (ops, "name_scope", _name_scope),
     (variable_scope, "VariableScope", TF1VariableScope),
-    (variable_scope, "_get_unique_variable_scope", _unique_scope_name_with_warning),
+    (variable_scope, "_get_unique_variable_scope", automatic_names.unique_scope_name),
     (losses_util, "context", _LossesContext("context")),
     (template.EagerTemplate, "__call__", _call_template),
     (_EagerTensorBase, "name", property(_name)),

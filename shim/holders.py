@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from .autocast_variable import without_autocast
-from .tracked_variable import TrackedVariable
+from .tracked_variable import TrackedVariable, outside_of_keras_scopes
 from .variable_store import VariableStore
 
 ATTRIBUTE = "_tf1_variables"
@@ -86,6 +86,7 @@ class LayerHolder(keras.Layer):
         object.__setattr__(self, "_pending_values", {})
         object.__setattr__(self, "called", False)
         object.__setattr__(self, "_unmade_layers", set())
+        self._dropout_seeds: keras.random.SeedGenerator | None = None
         self.built = True
 
     def _on_create(
@@ -110,6 +111,15 @@ class LayerHolder(keras.Layer):
             layer.trainable = False
         with _unlocked(self):
             setattr(self, _layer_key(name), layer)
+
+    def dropout_seeds(self) -> keras.random.SeedGenerator:
+        """The random state that the layer's dropout draws from; made on first use."""
+        if self._dropout_seeds is None:
+            with tf.init_scope(), outside_of_keras_scopes(), _unlocked(self):
+                self._dropout_seeds = keras.random.SeedGenerator()
+            # `tf.train.Checkpoint` does not look into Keras' generators.
+            self._track_trackable(self._dropout_seeds.state.value, name="dropout_random_state")
+        return self._dropout_seeds
 
     def after_call(self, owner: keras.Layer) -> None:
         """Takes up what a call of the owner's method has made beside TF1 variables.
@@ -144,8 +154,9 @@ class LayerHolder(keras.Layer):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The variables in TF1's creation order, with the seed states of Keras layers."""
-        return self._in_creation_order("variables")
+        """The variables in TF1's creation order, then the random state of dropout."""
+        seeds = [] if self._dropout_seeds is None else [self._dropout_seeds.state]
+        return self._in_creation_order("variables") + seeds
 
     @property
     def weights(self) -> list[keras.Variable]:

@@ -16,6 +16,8 @@ from .variable_store import VariableStore
 
 # Variables that these make live in objects which keep them from call to call.
 _KEEPERS = ("keras.", "tf_keras.", f"{_makes_for_the_store}.")
+# Keras' name for the state of a random generator, which no TF1 name depends on.
+_RANDOM_STATE = "seed_generator_state"
 
 
 class PlainVariables:
@@ -37,7 +39,8 @@ class PlainVariables:
     def create(self, next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
         """The variable creator, for `tf.variable_creator_scope`."""
         if _maker().startswith(_KEEPERS):
-            self._call.collections.made_variables = True
+            if arguments["name"] != _RANDOM_STATE:
+                self._call.collections.made_variables = True
             return next_creator(**arguments)
         given_name = arguments.pop("name") or "Variable"
         asked_as = (variable_scope.get_variable_scope().name, given_name)

@@ -16,6 +16,7 @@ from tensorflow.python.eager import lift_to_graph
 from tensorflow.python.ops import variable_scope, variables
 from tensorflow.python.util import function_utils
 
+from . import automatic_names
 from .autocast_variable import AutocastVariable, without_autocast
 from .call_state import DecoratedCall, current_call, current_keras_layer, default_dtype
 from .tracked_variable import make_variable
@@ -231,6 +232,7 @@ class VariableStore(variable_scope._VariableStore):
                 **arguments,
             )
             collections_of_call.made_variables = True
+            automatic_names.warn_of(name)
         else:
             # An initializer that brings its own type was not asked for the scope's.
             own_type = _brings_its_own_type(initializer, shape)

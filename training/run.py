@@ -51,9 +51,8 @@ def train(
         out: The directory; `runs/<model>-<stage>-<time>` if None. Unless it is new or empty,
             `resume` or `overwrite` is needed.
         resume: Continue the run in `out` exactly where it stopped: its final weights are those of
-            an uninterrupted run. Only dropout in TF1 code (`dropout_keep_prob` below 1 in a stage
-            that is not native) draws anew, because TensorFlow keeps its state out of reach. A
-            finished run is left as it is, and its result returned.
+            an uninterrupted run, dropout included. A finished run is left as it is, and its
+            result returned.
         overwrite: Replace the run in `out`.
 
     Returns:

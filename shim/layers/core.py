@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
+from ..call_state import current_owner
+from ..holders import holder_of
 from .base import Layer, activation_function, as_dtype, as_shape, functional
 from .conditions import smart_cond
 from .spatial import check_data_format
@@ -138,12 +142,28 @@ class Dropout(Layer):
         if isinstance(self.rate, int | float) and self.rate == 0:
             return tf.identity(inputs)
 
-        def dropped() -> tf.Tensor:
-            return tf.nn.dropout(
-                inputs, rate=self.rate, noise_shape=self._noise_shape(inputs), seed=self.seed
-            )
+        seeds = self._seeds()
+        if seeds is None:
+            dropped = functools.partial(tf.nn.dropout, seed=self.seed)
+        else:
+            dropped = functools.partial(keras.random.dropout, seed=seeds)
+        return smart_cond(
+            training,
+            lambda: dropped(inputs, rate=self.rate, noise_shape=self._noise_shape(inputs)),
+            lambda: tf.identity(inputs),
+        )
 
-        return smart_cond(training, dropped, lambda: tf.identity(inputs))
+    def _seeds(self) -> keras.random.SeedGenerator | None:
+        """The random state of the Keras layer around, which its checkpoints hold.
+
+        None where TF1's own op has to draw, whose state nothing holds: in a TF1 graph, in a
+        `tf.Module`, and for arguments that Keras does not take.
+        """
+        owner = current_owner()
+        is_for_keras = isinstance(self.rate, int | float) and not tf.is_tensor(self.noise_shape)
+        if not isinstance(owner, keras.Layer) or self.seed is not None or not is_for_keras:
+            return None
+        return holder_of(owner).dropout_seeds()
 
     def _noise_shape(self, inputs: tf.Tensor) -> Any:
         if self.noise_shape is None or tf.is_tensor(self.noise_shape):

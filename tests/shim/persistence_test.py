@@ -341,3 +341,25 @@ def test_g03_frozen_layers_stay_frozen_in_a_keras_file(tmp_path):
     assert len(loaded.trainable_weights) == 2
     loaded.layers[1].trainable = True
     assert len(loaded.trainable_weights) == 8
+
+
+class Dropout(keras.Layer):
+    @shim.track_tf1_style_variables
+    def call(self, inputs, training=False):
+        return shim.layers.dropout(inputs, 0.5, training=training)
+
+
+@pytest.mark.parametrize("is_called_before", [True, False])
+def test_g03_a_checkpoint_holds_the_random_state_of_dropout(is_called_before, tmp_path):
+    ones = tf.ones([8, 8])
+    layer, restored = Dropout(), Dropout()
+    first = layer(ones, training=True)
+    path = tf.train.Checkpoint(layer=layer).write(str(tmp_path / "checkpoint"))
+    second = layer(ones, training=True)
+    assert np.any(second != first)
+    if is_called_before:
+        restored(ones)
+    tf.train.Checkpoint(layer=restored).restore(path)
+    np.testing.assert_array_equal(restored(ones, training=True), second)
+    assert not restored.weights
+    assert len(restored.variables) == 1

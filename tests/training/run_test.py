@@ -174,8 +174,7 @@ def test_a_run_stopped_again_and_again_ends_as_an_uninterrupted_one(
 
 @pytest.mark.parametrize("stage", ["shimmed", "partially_native"])
 def test_a_run_of_tf1_code_goes_on_as_well(stage, tmp_path, stop_at):
-    # Without dropout: TF1's draws from a state that no checkpoint holds.
-    config = dataclasses.replace(CONFIG, stage=stage, epochs=1, dropout_keep_prob=1.0)
+    config = dataclasses.replace(CONFIG, stage=stage, epochs=1)
     expected = final_weights(train(config, out=tmp_path / "whole"))
     stop_at(4)
     with pytest.raises(TrainingInterrupted):
