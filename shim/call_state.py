@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.framework.func_graph import FuncGraph
-from tensorflow.python.ops import control_flow_v2_func_graphs
+from tensorflow.python.ops import control_flow_v2_func_graphs, variable_scope
 
 from .call_collections import CallCollections
 
@@ -24,6 +24,21 @@ _CONTROL_FLOW = (
 
 
 @dataclasses.dataclass(frozen=True)
+class DTypes:
+    """What a call computes in, and what its variables are kept in."""
+
+    compute: tf.DType
+    variable: tf.DType
+
+
+_TF1_DTYPES = DTypes(tf.float32, tf.float32)
+
+
+def _dtypes_of(layer: keras.Layer) -> DTypes:
+    return DTypes(tf.as_dtype(layer.compute_dtype), tf.as_dtype(layer.variable_dtype))
+
+
+@dataclasses.dataclass(frozen=True)
 class DecoratedCall:
     """One call of a decorated method.
 
@@ -31,6 +46,7 @@ class DecoratedCall:
         owner: the object whose method runs.
         graph: the default graph at the call.
         collections: those of the outermost decorated call.
+        scopes: TF1's bookkeeping of the call's variable scopes.
         is_function: whether the method is a `tf.function`.
         outer_name_scope: the name scopes around the call.
     """
@@ -38,8 +54,14 @@ class DecoratedCall:
     owner: Any
     graph: ops.Graph
     collections: CallCollections
+    scopes: variable_scope._VariableScopeStore
     is_function: bool
     outer_name_scope: str = dataclasses.field(default_factory=tf.get_current_name_scope)
+    policy: DTypes = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        layer = self.owner if isinstance(self.owner, keras.Layer) else current_keras_layer()
+        object.__setattr__(self, "policy", _TF1_DTYPES if layer is None else _dtypes_of(layer))
 
     def in_name_scope(self, name: str) -> str:
         """`name` below the name scopes that the method has opened, not those around the call."""
@@ -102,8 +124,8 @@ def current_keras_layer() -> keras.Layer | None:
 
 def default_dtype() -> tf.DType:
     """The dtype of variables for which TF1 code names none: TF1's, or by the policy of a layer."""
-    layer = current_keras_layer()
-    return tf.float32 if layer is None else tf.as_dtype(layer.compute_dtype)
+    call = current_call()
+    return tf.float32 if call is None else call.policy.compute
 
 
 def current_collections() -> CallCollections | None:

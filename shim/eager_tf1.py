@@ -23,6 +23,7 @@ _lock = threading.Lock()
 _users = 0
 _before: list[tuple[Any, str, Any]] = []
 
+_scope_store_of_graph = variable_scope.get_variable_scope_store
 _EagerTensorBase = ops.EagerTensor.__base__
 
 
@@ -48,6 +49,14 @@ def tf1_behaviour() -> Iterator[None]:
             if _users == 0:
                 while _before:
                     setattr(*_before.pop())
+
+
+def _variable_scope_store() -> variable_scope._VariableScopeStore:
+    """As TensorFlow's, without the way through the graph's collections: asked at every turn."""
+    call = call_state.current_call()
+    if call is not None and call.graph is ops.get_default_graph():
+        return call.scopes
+    return _scope_store_of_graph()
 
 
 class _LossesContext(types.ModuleType):
@@ -149,6 +158,7 @@ _REPLACEMENTS: list[tuple[Any, str, Any]] = [
     (ops, "name_scope", _name_scope),
     (variable_scope, "VariableScope", TF1VariableScope),
     (variable_scope, "_get_unique_variable_scope", automatic_names.unique_scope_name),
+    (variable_scope, "get_variable_scope_store", _variable_scope_store),
     (losses_util, "context", _LossesContext("context")),
     (template.EagerTemplate, "__call__", _call_template),
     (_EagerTensorBase, "name", property(_name)),

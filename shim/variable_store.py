@@ -18,7 +18,7 @@ from tensorflow.python.util import function_utils
 
 from . import automatic_names
 from .autocast_variable import AutocastVariable, without_autocast
-from .call_state import DecoratedCall, current_call, current_keras_layer, default_dtype
+from .call_state import DecoratedCall, current_call, default_dtype
 from .tracked_variable import make_variable
 
 AUTO_REUSE = variable_scope.AUTO_REUSE
@@ -183,8 +183,10 @@ class VariableStore(variable_scope._VariableStore):
     ) -> tf.Variable:
         dtype = tf.as_dtype(dtype).base_dtype
         reuse = True if reuse is True else AUTO_REUSE
-        is_scalar = shape is not None and tf.TensorShape(shape).rank == 0
-        if name in self._partitioned_vars or (partitioner is not None and not is_scalar):
+        is_partitioned = name in self._partitioned_vars
+        if partitioner is not None and not is_partitioned:
+            is_partitioned = shape is None or tf.TensorShape(shape).rank != 0
+        if is_partitioned:
             with tf.name_scope(""):
                 return self._get_partitioned_variable(
                     name, partitioner, shape=shape, dtype=dtype, reuse=reuse, **arguments
@@ -334,15 +336,15 @@ def _brings_its_own_type(initializer: Any, shape: Any) -> bool:
     return shape is None or not callable(initializer)
 
 
-def storage_dtype(dtype: tf.DType | np.dtype) -> tf.DType | np.dtype:
+def storage_dtype(dtype: tf.DType) -> tf.DType:
     """The dtype a variable is kept in where TF1 code asks for `dtype`.
 
     TF1 code asks for the dtype of its inputs, or for none. In a Keras layer with a mixed policy
     that is the compute dtype, and variables are to be kept in the policy's variable dtype.
     """
-    layer = current_keras_layer()
-    if layer is not None and dtype.name == layer.compute_dtype:
-        return tf.as_dtype(layer.variable_dtype)
+    call = current_call()
+    if call is not None and dtype is call.policy.compute:
+        return call.policy.variable
     return dtype
 
 
@@ -357,7 +359,12 @@ def _accepts_constraint(custom_getter: Callable) -> bool:
 
 
 def _check_same(name: str, variable: tf.Variable, shape: Any, dtype: tf.DType | None) -> None:
-    if shape is not None and not tf.TensorShape(shape).is_compatible_with(variable.shape):
+    is_equal = isinstance(shape, list | tuple) and list(shape) == variable.shape.as_list()
+    if (
+        shape is not None
+        and not is_equal  # Said first because it is quick, and every call comes by here.
+        and not tf.TensorShape(shape).is_compatible_with(variable.shape)
+    ):
         raise ValueError(
             f"Variable {name} has shape {tuple(variable.shape)} and is now asked for with shape "
             f"{tuple(tf.TensorShape(shape))}. Give the second use another name or variable scope, "
@@ -463,8 +470,10 @@ def _value_outside_of_functions(name: str, value: Any) -> Any:
 
 
 def _in_storage_dtype(value: Any) -> Any:
-    own_dtype = getattr(value, "dtype", None)
-    if own_dtype is None or storage_dtype(own_dtype) == own_dtype:
+    if not hasattr(value, "dtype"):
+        return value
+    own_dtype = tf.as_dtype(value.dtype)
+    if storage_dtype(own_dtype) == own_dtype:
         return value
     with tf.init_scope():
         return tf.cast(value, storage_dtype(own_dtype))
