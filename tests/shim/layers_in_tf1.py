@@ -367,8 +367,14 @@ def signatures(layers: Any) -> dict[str, np.ndarray]:
     for name in dir(layers):
         value = getattr(layers, name)
         if not name.startswith("_") and callable(value) and name != "InputSpec":
-            parameters = inspect.signature(value).parameters.values()
-            found[name] = np.array([described(p) for p in parameters if p.kind != p.VAR_KEYWORD])
+            # Of a class that has a `__new__` too, Python's releases differ in which one they show.
+            called = value.__init__ if inspect.isclass(value) else value
+            parameters = [
+                parameter
+                for parameter in inspect.signature(called).parameters.values()
+                if parameter.kind != parameter.VAR_KEYWORD and parameter.name != "self"
+            ]
+            found[name] = np.array([described(parameter) for parameter in parameters])
     return found
 
 
