@@ -46,7 +46,7 @@ class CallCollections(dict):
         regularization_loss: Callable[[], Any] | None,
     ) -> None:
         """Enters a variable as TF1 does on creation, the first time this call meets it."""
-        if id(variable) in self._seen_variables:
+        if self.has_met(variable):
             return
         self._seen_variables.add(id(variable))
         names = list(collections) if collections else [ops.GraphKeys.GLOBAL_VARIABLES]
@@ -56,6 +56,10 @@ class CallCollections(dict):
             self.setdefault(name, []).append(variable)
         if regularization_loss is not None:
             self._pending_losses.append(regularization_loss)
+
+    def has_met(self, variable: Any) -> bool:
+        """Whether the call has asked for the variable before."""
+        return id(variable) in self._seen_variables
 
     def tensor_name(self, tensor: tf.Tensor, wanted: str) -> str:
         """A name for an eager tensor, of its own in this call: `wanted`, or that with a number."""

@@ -57,6 +57,8 @@ class DecoratedCall:
     scopes: variable_scope._VariableScopeStore
     is_function: bool
     outer_name_scope: str = dataclasses.field(default_factory=tf.get_current_name_scope)
+    # What the method was told its name scopes are called -> what they are called.
+    _full_name_scopes: dict[str, str] = dataclasses.field(default_factory=dict)
     policy: DTypes = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,8 +67,21 @@ class DecoratedCall:
 
     def in_name_scope(self, name: str) -> str:
         """`name` below the name scopes that the method has opened, not those around the call."""
-        name_scope = tf.get_current_name_scope().removeprefix(self.outer_name_scope).strip("/")
-        return f"{name_scope}/{name}" if name_scope else name
+        name_scope = tf.get_current_name_scope()
+        return self._within(f"{name_scope}/{name}" if name_scope else name)
+
+    def tf1_name_scope(self, full_name: str) -> str:
+        """The name, ending in a slash, that a name scope has where the method is a TF1 graph."""
+        name = self._within(full_name)
+        self._full_name_scopes[name] = full_name
+        return name
+
+    def full_name_scope(self, name: str) -> str:
+        """The name scope for which `tf1_name_scope` gave that name; else `name` as it is."""
+        return self._full_name_scopes.get(name, name)
+
+    def _within(self, name: str) -> str:
+        return name.removeprefix(f"{self.outer_name_scope}/") if self.outer_name_scope else name
 
     def nested_function(self) -> FuncGraph | None:
         """The `tf.function` inside of this call that is being traced, None if there is none.

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import ops
-from tensorflow.python.ops import template, variable_scope
+from tensorflow.python.ops import gen_logging_ops, template, variable_scope
 from tensorflow.python.ops.losses import util as losses_util
 from tensorflow.python.training import checkpoint_utils
 
@@ -97,6 +97,40 @@ def _op(tensor: tf.Tensor) -> EagerOp:
     return EagerOp(name, tensor.device)
 
 
+class _Dimension(int):
+    """A known dimension of a shape, with the `value` that TF1 code asks it for."""
+
+    @property
+    def value(self) -> int:
+        return int(self)
+
+
+def _item(shape: tf.TensorShape, key: Any) -> Any:
+    return _as_tf1_has_it(_ITEM(shape, key))
+
+
+def _items(shape: tf.TensorShape) -> Iterator[Any]:
+    return (_as_tf1_has_it(item) for item in _ITEMS(shape))
+
+
+def _as_tf1_has_it(item: Any) -> Any:
+    return _Dimension(item) if type(item) is int and call_state.current_call() else item
+
+
+@tf.function(autograph=False)
+def _image_summary(tag: tf.Tensor, images: tf.Tensor, max_images: int) -> tf.Tensor:
+    return _IMAGE_SUMMARY(tag, images, max_images)
+
+
+def _image_summary_anywhere(
+    tag: Any, tensor: tf.Tensor, max_images: int = 3, **arguments: Any
+) -> tf.Tensor:
+    """`tf.summary.image`'s op, which has a default that TensorFlow cannot pass to an eager op."""
+    if call_state.current_call() is not None and tf.executing_eagerly():
+        return _image_summary(tf.convert_to_tensor(tag), tensor, max_images)
+    return _IMAGE_SUMMARY(tag, tensor, max_images, **arguments)
+
+
 def _initialize_from_checkpoint(variable: tf.Variable, *args: Any, **kwargs: Any) -> None:
     """Gives a variable its first value, for `tf.compat.v1.train.init_from_checkpoint`.
 
@@ -134,6 +168,8 @@ def _name_scope(
     are called for the name of an end point; so there the scopes around the call must not show.
     """
     call = call_state.current_call()
+    if call is not None and name and name.endswith("/"):
+        name = call.full_name_scope(name)
     if call is None or not skip_on_eager or _called_by_tensorflow():
         return _NAME_SCOPE(name, default_name, values, skip_on_eager=skip_on_eager)
     return _name_scope_within(call, name, default_name, values)
@@ -145,22 +181,34 @@ def _called_by_tensorflow() -> bool:
 
 @contextlib.contextmanager
 def _name_scope_within(call: call_state.DecoratedCall, *arguments: Any) -> Iterator[str]:
-    with _NAME_SCOPE(*arguments, skip_on_eager=False):
-        yield call.in_name_scope("")
+    with _NAME_SCOPE(*arguments, skip_on_eager=False) as full_name:
+        yield call.tf1_name_scope(full_name)
 
 
-_NAME_SCOPE = ops.name_scope
+def _enter_name_scope(name_scope: ops.name_scope_v1) -> str | None:
+    """Enters a scope of `tf.compat.v1.name_scope`."""
+    call, full_name = call_state.current_call(), _ENTER_NAME_SCOPE(name_scope)
+    return call.tf1_name_scope(full_name) if call is not None and full_name else full_name
+
+
+_NAME_SCOPE, _ENTER_NAME_SCOPE = ops.name_scope, ops.name_scope_v1.__enter__
 _INITIALIZE_FROM_CHECKPOINT = checkpoint_utils._set_checkpoint_initializer
 _CALL_TEMPLATE = template.EagerTemplate.__call__
+_IMAGE_SUMMARY = gen_logging_ops.image_summary
+_ITEM, _ITEMS = tf.TensorShape.__getitem__, tf.TensorShape.__iter__
 _EAGER_NAME, _EAGER_OP = _EagerTensorBase.name, _EagerTensorBase.op
 _REPLACEMENTS: list[tuple[Any, str, Any]] = [
     (checkpoint_utils, "_set_checkpoint_initializer", _initialize_from_checkpoint),
     (ops, "name_scope", _name_scope),
+    (ops.name_scope_v1, "__enter__", _enter_name_scope),
     (variable_scope, "VariableScope", TF1VariableScope),
     (variable_scope, "_get_unique_variable_scope", automatic_names.unique_scope_name),
     (variable_scope, "get_variable_scope_store", _variable_scope_store),
     (losses_util, "context", _LossesContext("context")),
     (template.EagerTemplate, "__call__", _call_template),
+    (gen_logging_ops, "image_summary", _image_summary_anywhere),
+    (tf.TensorShape, "__getitem__", _item),
+    (tf.TensorShape, "__iter__", _items),
     (_EagerTensorBase, "name", property(_name)),
     (_EagerTensorBase, "op", property(_op)),
 ]

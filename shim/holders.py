@@ -78,7 +78,7 @@ class LayerHolder(keras.Layer):
 
     def __init__(self) -> None:
         super().__init__(name="tf1_variables", dtype="float32")
-        self.store = VariableStore(self._on_create, self._take_pending_value)
+        self.store = VariableStore(self._on_create, self._take_pending_value, self._on_trainable)
         # Set past Keras, which would track what is in them a second time.
         object.__setattr__(self, "_tracked_by_name", {})
         object.__setattr__(self, "_made", [])
@@ -102,6 +102,12 @@ class LayerHolder(keras.Layer):
         self._track_variable(tracked)
         # By its TF1 name in `tf.train.Checkpoint`; this also restores a value read before.
         self._track_trackable(variable, name=name, overwrite=True)
+
+    def _on_trainable(self, name: str) -> None:
+        tracked = self._tracked_by_name[name]
+        self._untrack_variable(tracked)
+        tracked.trainable = True
+        self._track_variable(tracked)
 
     def add_layer(self, name: str, layer: Any) -> None:
         """Tracks a layer under its full name, the scope's included."""

@@ -8,6 +8,8 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.ops.variable_scope import VariableScope as _PlainVariableScope
 
+from .call_state import current_call
+
 
 class _OfAnyVariableScope(type):
     """TensorFlow tells scopes from names by `isinstance`; scopes made outside must pass too."""
@@ -26,6 +28,9 @@ class TF1VariableScope(_PlainVariableScope, metaclass=_OfAnyVariableScope):
         super().__init__(reuse, *args, **kwargs)
         self._reuse = reuse
         self._caching_device = caching_device
+        call, name_scope = current_call(), self.original_name_scope
+        if call is not None and name_scope.endswith("/"):
+            self._name_scope = call.tf1_name_scope(name_scope)
 
     def set_caching_device(self, caching_device: Any) -> None:
         self._caching_device = caching_device

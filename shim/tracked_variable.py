@@ -183,3 +183,13 @@ def make_variable(name: str, **arguments: Any) -> tf.Variable:
         tf.name_scope(""),
     ):
         return _with_op(tf.Variable(name=name, **arguments))
+
+
+def make_trainable(variable: tf.Variable) -> None:
+    """Makes a variable trainable that was made without being so."""
+    if isinstance(variable, tf.distribute.DistributedValues):
+        parts = variable.values
+    else:
+        parts = getattr(variable, "variables", [variable])
+    for part in parts:
+        part._trainable = True

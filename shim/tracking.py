@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from tensorflow.python.framework import ops
 
 from .call_state import current_owner
@@ -127,10 +129,32 @@ def _tracked(method: Callable) -> Callable:
             error.__traceback__ = users_frames(error.__traceback__)
             raise
         if call.collections.made_variables or not holder.called:
+            is_first = not holder.called
             object.__setattr__(holder, "called", True)  # Nothing to track.
+            if is_first and in_symbolic_scope() and holder.store.may_become_trainable():
+                _call_in_training_too(tracked_method, self, args, kwargs)
             holder.after_call(self)
         return outputs
 
     # Which arguments there are: tf_keras asks in a way that sees no further than this function.
     tracked_method.__signature__ = inspect.signature(method)
     return tracked_method
+
+
+def _call_in_training_too(
+    method: Callable, owner: Any, args: tuple, kwargs: dict[str, Any]
+) -> None:
+    """Repeats a call that Keras makes to have variables made, with `training=True`.
+
+    Keras builds models, and then the optimizer, out of training. Which variables are trainable TF1
+    code with `trainable=is_training` says in training only.
+    """
+    arguments = inspect.signature(method).bind(owner, *args, **kwargs)
+    has_argument = "training" in arguments.signature.parameters
+    if not has_argument or not isinstance(owner, keras.Layer):
+        return
+    arguments.arguments["training"] = True
+    losses = list(owner._losses)
+    with contextlib.suppress(Exception):  # In training it may need arguments that it wasn't given.
+        method(*arguments.args, **arguments.kwargs)
+    owner._losses[:] = losses

@@ -19,7 +19,7 @@ from tensorflow.python.util import function_utils
 from . import automatic_names
 from .autocast_variable import AutocastVariable, without_autocast
 from .call_state import DecoratedCall, current_call, default_dtype
-from .tracked_variable import make_variable
+from .tracked_variable import make_trainable, make_variable
 
 AUTO_REUSE = variable_scope.AUTO_REUSE
 
@@ -35,17 +35,20 @@ class VariableStore(variable_scope._VariableStore):
             `tf.Variable`, in creation order.
         pending_value: called with the name of a variable about to be made; returns the array it is
             to start with (a value loaded before the variable existed), or None. None: nothing is.
+        on_trainable: called with the name of a variable that becomes trainable, before it does.
     """
 
     def __init__(
         self,
         on_create: Callable[[tf.Variable, str, Callable | None, Callable | None], None],
         pending_value: Callable[[str], np.ndarray | None] | None = None,
+        on_trainable: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__()
         self._store_eager_variables = True
         self._on_create = on_create
         self._pending_value = pending_value
+        self._on_trainable = on_trainable
         # Variable name -> callable that computes its regularization loss from the current value.
         self.regularization_losses: dict[str, Callable[[], tf.Tensor]] = {}
         # Names, with `:0`, of the variables that no checkpoint has been read into.
@@ -62,6 +65,13 @@ class VariableStore(variable_scope._VariableStore):
     def regularized_variables(self) -> Iterator[tuple[str, tf.Variable]]:
         """The regularized variables with their names."""
         return ((name, self._vars[name]) for name in self.regularization_losses)
+
+    def may_become_trainable(self) -> bool:
+        """Whether there are variables that are not trainable, and no moving averages either."""
+        return any(
+            not v.trainable and v.synchronization != tf.VariableSynchronization.ON_READ
+            for v in self._vars.values()
+        )
 
     def is_trainable(self, name: str) -> bool:
         """Whether TF1 code made the variable `name` trainable."""
@@ -140,6 +150,7 @@ class VariableStore(variable_scope._VariableStore):
             ValueError: another shape or dtype than the variable has; `reuse=True` and there is no
                 such variable; a new variable without shape or initializer.
         """
+        name = name.removesuffix("/")  # Of a variable named like its scope, by an empty name.
         synchronization, aggregation, trainable = (
             variables.validate_synchronization_aggregation_trainable(
                 synchronization, aggregation, trainable, name
@@ -188,9 +199,14 @@ class VariableStore(variable_scope._VariableStore):
             is_partitioned = shape is None or tf.TensorShape(shape).rank != 0
         if is_partitioned:
             with tf.name_scope(""):
-                return self._get_partitioned_variable(
+                variable = self._get_partitioned_variable(
                     name, partitioner, shape=shape, dtype=dtype, reuse=reuse, **arguments
                 )
+            # Of one that exists already, nobody has asked for the parts.
+            call = self._current_call(name)
+            for number in range(len(variable)):
+                self._register(call, f"{name}/part_{number}", arguments.get("collections"))
+            return variable
         if f"{name}/part_0" in self._vars:
             raise ValueError(
                 f"Variable {name} was made in parts by a partitioner, and is now asked for "
@@ -212,7 +228,7 @@ class VariableStore(variable_scope._VariableStore):
         constraint: Callable | None = None,
         **arguments: Any,
     ) -> tf.Variable | AutocastVariable:
-        collections_of_call = self._current_call(name).collections
+        call = self._current_call(name)
         asked_dtype, dtype = dtype, storage_dtype(dtype)
         variable = self._vars.get(name)
         if variable is None:
@@ -233,16 +249,22 @@ class VariableStore(variable_scope._VariableStore):
                 constraint=constraint,
                 **arguments,
             )
-            collections_of_call.made_variables = True
+            call.collections.made_variables = True
             automatic_names.warn_of(name)
         else:
             # An initializer that brings its own type was not asked for the scope's.
             own_type = _brings_its_own_type(initializer, shape)
             _check_same(name, variable, shape, None if own_type else dtype)
-        collections_of_call.register_variable(
+            if trainable and reuse is not True and not call.collections.has_met(variable):
+                self._let_be_trained(name, variable)
+        self._register(call, name, collections)
+        return self._read_in(asked_dtype, name, variable)
+
+    def _register(self, call: DecoratedCall, name: str, collections: list[str] | None) -> None:
+        variable = self._vars[name]
+        call.collections.register_variable(
             variable, collections, variable.trainable, self.regularization_losses.get(name)
         )
-        return self._read_in(asked_dtype, name, variable)
 
     def _create(
         self,
@@ -290,6 +312,17 @@ class VariableStore(variable_scope._VariableStore):
         if pending_value is None and variable._update_uid < 0:  # No checkpoint was waiting for it.
             self._initialized.add(variable.name)
         return variable
+
+    def _let_be_trained(self, name: str, variable: tf.Variable) -> None:
+        """Makes a variable trainable if it isn't.
+
+        In TF1 code with `trainable=is_training` it is so in the training graph, whichever graph was
+        built first.
+        """
+        if not variable.trainable:
+            if self._on_trainable is not None:
+                self._on_trainable(name)
+            make_trainable(variable)
 
     def take_initializer(self, variable: tf.Variable) -> bool:
         """Whether the variable was given its value by its initializer; at most once that it was."""

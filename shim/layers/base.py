@@ -240,7 +240,7 @@ class Layer(CheckpointedByAttribute):
             self._check_owner()
             return variable_scope.get_variable(
                 name,
-                shape=shape,
+                shape=[int(size) for size in shape],  # TF1's dimensions divide in their own way.
                 dtype=tf.as_dtype(dtype or self.dtype or tf.float32),
                 initializer=_from_string(initializer, keras.initializers.get),
                 regularizer=_sum(regularizer, self._entered_scope.regularizer),

@@ -175,3 +175,54 @@ def test_g10_two_templates_of_one_function_have_names_of_their_own():
     assert [v.path for v in layer.weights] == [
         f"scope/{net}/dense/{part}" for net in ("net", "net_1") for part in ("kernel", "bias")
     ]
+
+
+@both_ways
+def test_g06_scopes_are_called_what_they_are_in_a_tf1_graph(run):
+    told = []
+
+    def code(inputs):
+        with tf1.variable_scope("net") as outer, tf1.name_scope("pool", "pool", [inputs]) as scope:
+            pooled = tf.reduce_mean(inputs, axis=1, name=scope)
+        with tf1.name_scope(scope):  # Again, by its full name.
+            pooled = tf.nn.relu(pooled)
+        told.append((outer.original_name_scope, scope))
+        return pooled
+
+    layer = Runs(code)
+    with tf.name_scope("around"):
+        call = run(lambda x: (layer(x), layer(x), tf.reduce_mean(x, name="net/pool/")))
+        call(tf.constant(INPUTS))
+    assert told == [("net/", "net/pool/")] * len(told)
+
+
+@both_ways
+def test_g01_known_dimensions_have_a_value(run):
+    found = []
+
+    def code(inputs):
+        found.append([inputs.shape[1].value, *(size.value for size in inputs.get_shape())])
+        return inputs @ tf1.get_variable("kernel", [inputs.shape[1], 4])
+
+    layer = Runs(code)
+    assert run(lambda x: layer(x))(tf.constant(INPUTS)).shape == [2, 4]
+    assert found[-1] == [3, 2, 3]
+    assert type(tf.constant(INPUTS).shape[1]) is int
+
+
+@both_ways
+def test_g11_summaries_are_collected_for_the_call(run):
+    counts = []
+
+    def code(inputs):
+        tf1.summary.scalar("mean", tf.reduce_mean(inputs))
+        tf1.summary.histogram("inputs", inputs)
+        tf1.summary.image("images", tf.reshape(inputs, [1, 2, 3, 1]))
+        counts.append(len(tf1.get_collection(tf1.GraphKeys.SUMMARIES)))
+        return inputs
+
+    layer = Runs(code)
+    run(lambda x: layer(x))(tf.constant(INPUTS))
+    layer(tf.constant(INPUTS))
+    assert set(counts) == {3}
+    assert not tf1.get_collection(tf1.GraphKeys.SUMMARIES)
