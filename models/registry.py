@@ -15,7 +15,7 @@ if typing.TYPE_CHECKING:
     import keras
 
 STAGES = ("shimmed", "partially_native", "native")
-FAMILIES = ("mobilenet",)
+FAMILIES = ("mobilenet", "resnet")
 
 
 @functools.cache

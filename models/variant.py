@@ -11,19 +11,23 @@ import dataclasses
 class Published:
     """Figures as their authors published them; the counted ones may differ.
 
+    What was not published is None.
+
     Args:
         top1_percent: ImageNet validation accuracy of a single crop, in percent.
         top5_percent: The same for the five best classes, in percent.
         parameters_millions: Trainable parameters, in millions.
         multiply_adds_millions: Multiply-adds of one image, in millions.
         source: Where the figures are printed.
+        note: Why a figure is not the one that is counted.
     """
 
-    top1_percent: float
-    top5_percent: float
-    parameters_millions: float
-    multiply_adds_millions: float
+    top1_percent: float | None = None
+    top5_percent: float | None = None
+    parameters_millions: float | None = None
+    multiply_adds_millions: float | None = None
     source: str
+    note: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,8 +47,8 @@ class Variant:
             `"vgg"` subtracts the mean colour.
         paper: Address of the paper.
         published: Published figures.
-        checkpoint: File name (prefix) of the published checkpoint.
-        archive: Address of the archive that holds the checkpoint.
+        checkpoint: File name (prefix) of the published checkpoint, None if there is none.
+        archive: Address of the archive that holds the checkpoint, None likewise.
     """
 
     name: str
@@ -57,5 +61,5 @@ class Variant:
     preprocessing: str
     paper: str
     published: Published
-    checkpoint: str
-    archive: str
+    checkpoint: str | None
+    archive: str | None

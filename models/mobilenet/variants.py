@@ -10,10 +10,10 @@ the background. 70.9 % top-1, 4.24 M parameters and 569 M multiply-adds at 1.0 a
 
 import dataclasses
 import math
-import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from .. import options
 from ..variant import Published, Variant
 
 PAPER = "https://arxiv.org/abs/1704.04861"
@@ -23,7 +23,6 @@ ARCHIVES = "http://download.tensorflow.org/models/mobilenet_v1_2018_02_22/"
 
 SCOPE = "MobilenetV1"
 NUM_CLASSES = 1001
-IMAGE_CHANNELS = 3
 # The product of all strides: a smaller image leaves convolutions that see nothing but padding.
 MIN_IMAGE_SIZE = 32
 
@@ -34,7 +33,6 @@ WEIGHT_DECAY = 4e-5
 BATCH_NORM_DECAY = 0.9997
 BATCH_NORM_EPSILON = 0.001
 INITIALIZER_STDDEV = 0.09
-OUTPUT_STRIDES = (8, 16, 32)
 # The head's average pool: its window, and the stride that `slim.avg_pool2d` has by default.
 POOL_SIZE = 7
 POOL_STRIDE = 2
@@ -95,6 +93,7 @@ def _variant(
     parameters_millions: float,
     top1_percent: float,
     top5_percent: float,
+    note: str | None = None,
 ) -> MobilenetV1Variant:
     name = f"mobilenet_v1_{depth_multiplier}_{input_size}"
     return MobilenetV1Variant(
@@ -113,6 +112,7 @@ def _variant(
             parameters_millions=parameters_millions,
             multiply_adds_millions=multiply_adds_millions,
             source=FIGURES,
+            note=note,
         ),
         checkpoint=f"{name}.ckpt",
         archive=f"{ARCHIVES}{name}.tgz",
@@ -120,23 +120,24 @@ def _variant(
     )
 
 
+_TOO_FEW = "Multiply-adds: 2 to 3 % below the count of the net, which the paper has (325 at 224)."
+_TOO_MANY = "Multiply-adds: those of the net are 30."
+
 VARIANTS = (
     _variant(1.0, 224, 569, 4.24, 70.9, 89.9),
     _variant(1.0, 192, 418, 4.24, 70.0, 89.2),
     _variant(1.0, 160, 291, 4.24, 68.0, 87.7),
     _variant(1.0, 128, 186, 4.24, 65.2, 85.8),
-    # These four multiply-adds are 2 to 3 % below the count of the net, which the paper has (325).
-    _variant(0.75, 224, 317, 2.59, 68.4, 88.2),
-    _variant(0.75, 192, 233, 2.59, 67.2, 87.3),
-    _variant(0.75, 160, 162, 2.59, 65.3, 86.0),
-    _variant(0.75, 128, 104, 2.59, 62.1, 83.9),
+    _variant(0.75, 224, 317, 2.59, 68.4, 88.2, _TOO_FEW),
+    _variant(0.75, 192, 233, 2.59, 67.2, 87.3, _TOO_FEW),
+    _variant(0.75, 160, 162, 2.59, 65.3, 86.0, _TOO_FEW),
+    _variant(0.75, 128, 104, 2.59, 62.1, 83.9, _TOO_FEW),
     _variant(0.5, 224, 150, 1.34, 63.3, 84.9),
     _variant(0.5, 192, 110, 1.34, 61.7, 83.6),
     _variant(0.5, 160, 77, 1.34, 59.1, 81.9),
     _variant(0.5, 128, 49, 1.34, 56.3, 79.4),
     _variant(0.25, 224, 41, 0.47, 49.8, 74.2),
-    # Published as 34; the count of this net is 30.
-    _variant(0.25, 192, 34, 0.47, 47.7, 72.3),
+    _variant(0.25, 192, 34, 0.47, 47.7, 72.3, _TOO_MANY),
     _variant(0.25, 160, 21, 0.47, 45.5, 70.3),
     _variant(0.25, 128, 14, 0.47, 41.5, 66.3),
 )
@@ -165,7 +166,7 @@ def pool_size(shape: Sequence[int | None]) -> tuple[int, ...]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(options.Options):
     """The options of one MobileNet v1, checked.
 
     Args:
@@ -187,6 +188,10 @@ class Options:
         ValueError: A value is out of its range.
     """
 
+    MODEL = "MobileNet v1"
+    PREPROCESSING = "inception"
+    MIN_IMAGE_SIZE = MIN_IMAGE_SIZE
+
     depth_multiplier: float
     num_classes: int | None = NUM_CLASSES
     global_pool: bool = False
@@ -198,30 +203,6 @@ class Options:
     batch_norm_decay: float = BATCH_NORM_DECAY
     batch_norm_epsilon: float = BATCH_NORM_EPSILON
 
-    def __post_init__(self):
-        check = self._check
-        check("depth_multiplier", lambda x: _is_number(x) and x > 0, "above 0 and finite")
-        check(
-            "num_classes",
-            lambda x: x is None or (_is_whole(x) and x > 0),
-            "a whole number, 1 or more, or None for features without a head",
-        )
-        check("output_stride", lambda x: x is None or x in OUTPUT_STRIDES, "8, 16, 32 or None")
-        check(
-            "dropout_keep_prob",
-            lambda x: _is_number(x) and 0 < x <= 1,
-            "above 0 and at most 1 (the share that is kept)",
-        )
-        check("min_depth", lambda x: _is_whole(x) and x > 0, "a whole number, 1 or more")
-        check("weight_decay", lambda x: _is_number(x) and x >= 0, "0 or more and finite")
-        check("batch_norm_decay", lambda x: _is_number(x) and 0 <= x <= 1, "0 to 1")
-        check("batch_norm_epsilon", lambda x: _is_number(x) and x > 0, "above 0 and finite")
-
-    def _check(self, option: str, is_ok: Callable[[Any], bool], allowed: str) -> None:
-        value = getattr(self, option)
-        if not is_ok(value):
-            raise ValueError(f"{option}={value!r} is not allowed: it has to be {allowed}.")
-
     @classmethod
     def of(cls, variant: MobilenetV1Variant, **options: Any) -> "Options":
         """The options of a variant, where `options` do not say otherwise.
@@ -229,13 +210,7 @@ class Options:
         Raises:
             ValueError: An option is unknown or out of its range.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
-        for option in options:
-            if option not in known:
-                raise ValueError(
-                    f"MobileNet v1 has no option {option!r}; it has {', '.join(known)}."
-                )
-        return cls(**{"depth_multiplier": variant.depth_multiplier, **options})
+        return cls.checked(options, depth_multiplier=variant.depth_multiplier)
 
     def conv_defs(self) -> tuple[ConvDef, ...]:
         """The convolutions with their channels thinned and their strides kept or made atrous.
@@ -268,25 +243,9 @@ class Options:
         Raises:
             ValueError: The net can't take such images.
         """
-        shape, dtype = tuple(images.shape), getattr(images.dtype, "name", str(images.dtype))
-        if len(shape) != 4 or shape[3] != IMAGE_CHANNELS:
-            raise ValueError(
-                f"MobileNet v1 takes images of shape [batch, height, width, {IMAGE_CHANNELS}], got "
-                f"{_shape_text(shape)}."
-            )
-        if "float" not in dtype:
-            raise ValueError(
-                f"MobileNet v1 takes floating-point images with values in [-1, 1], got {dtype}: "
-                "divide 0 to 255 by 127.5 and subtract 1."
-            )
-        for size in shape[1:3]:
-            if size is not None and size < MIN_IMAGE_SIZE:
-                raise ValueError(
-                    f"MobileNet v1 takes images of at least {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE} "
-                    f"pixels, got {shape[1]}x{shape[2]}."
-                )
+        super().check_images(images)
         if self.num_classes is not None and self.spatial_squeeze and not self.global_pool:
-            self._check_squeeze(*shape[1:3])
+            self._check_squeeze(*images.shape[1:3])
 
     def _check_squeeze(self, height: int | None, width: int | None) -> None:
         stride = self.output_stride or MIN_IMAGE_SIZE
@@ -300,15 +259,3 @@ class Options:
                     "model in Python with global_pool=True, or with spatial_squeeze=False for a "
                     "map of logits."
                 )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and math.isfinite(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def _shape_text(shape) -> str:
-    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"

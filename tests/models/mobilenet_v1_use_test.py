@@ -261,7 +261,7 @@ BAD_OPTIONS = [
     ({"weight_decay": -1e-5}, "weight_decay=-1e-05 is not allowed"),
     ({"batch_norm_decay": 1.5}, "batch_norm_decay=1.5 is not allowed"),
     ({"batch_norm_epsilon": 0.0}, "batch_norm_epsilon=0.0 is not allowed"),
-    ({"depth_multiplyer": 1}, "MobileNet v1 has no option 'depth_multiplyer'; it has depth_mul"),
+    ({"depth_multiplyer": 1}, "MobileNet v1 has no option 'depth_multiplyer'; it has num_classes"),
     ({"input_size": 16}, "at least 32x32 pixels, got 16x16"),
     ({"input_size": 320}, "320x320 pixels leave a map"),
 ]

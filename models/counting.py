@@ -1,0 +1,40 @@
+"""Counts the multiply-adds of a model from the ops that it runs."""
+
+import math
+from typing import Any
+
+import keras
+
+
+def multiply_adds(model: keras.Model, image_size: int) -> int:
+    """Multiplications with weights that one image costs, as papers count them.
+
+    Those of convolutions and dense layers; norms, activations, pools and sums do not count. What
+    makes an atrous convolution of a dense one is left out, as if it ran on its own map.
+
+    Args:
+        model: A built model that takes images `[B, H, W, 3]`; any version. With the backend
+            tensorflow only.
+        image_size: Height and width of the image, in pixels.
+
+    Returns:
+        How many there are.
+    """
+    import tensorflow as tf
+
+    images = tf.TensorSpec((1, image_size, image_size, 3), tf.float32)
+    forward = tf.function(lambda x: model(x, training=False), autograph=False)
+    return sum(_of_op(op) for op in forward.get_concrete_function(images).graph.get_operations())
+
+
+def _of_op(op: Any) -> int:
+    if op.type not in ("Conv2D", "DepthwiseConv2dNative", "MatMul"):
+        return 0
+    outputs, weights = op.outputs[0].shape, op.inputs[1].shape
+    if op.type == "MatMul":
+        if op.get_attr("transpose_b"):
+            weights = weights[::-1]
+        return math.prod(outputs) * weights[0]
+    # Of a depthwise convolution each output sees one channel.
+    channels = weights[2] if op.type == "Conv2D" else 1
+    return math.prod(outputs) * weights[0] * weights[1] * channels

@@ -1,0 +1,136 @@
+"""What the options of all families have in common: their checks, and the checks of images.
+
+Nothing here needs keras or tensorflow.
+"""
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
+
+IMAGE_CHANNELS = 3
+OUTPUT_STRIDES = (8, 16, 32)
+# Preprocessing -> what images hold, and how to get there from 0 to 255.
+IMAGE_VALUES = {
+    "inception": "with values in [-1, 1], got {}: divide 0 to 255 by 127.5 and subtract 1.",
+    "vgg": "of 0 to 255 less the mean colour, got {}: subtract (123.68, 116.78, 103.94).",
+}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_count(value: Any) -> bool:
+    return _is_whole(value) and value > 0
+
+
+# Option -> what is allowed, as a check and in words.
+_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "depth_multiplier": (_is_positive, "above 0 and finite"),
+    "min_depth": (_is_count, "a whole number, 1 or more"),
+    "num_classes": (
+        lambda x: x is None or _is_count(x),
+        "a whole number, 1 or more, or None for features without a head",
+    ),
+    "output_stride": (lambda x: x is None or x in OUTPUT_STRIDES, "8, 16, 32 or None"),
+    "dropout_keep_prob": (
+        lambda x: _is_number(x) and 0 < x <= 1,
+        "above 0 and at most 1 (the share that is kept)",
+    ),
+    "weight_decay": (lambda x: _is_number(x) and x >= 0, "0 or more and finite"),
+    "batch_norm_decay": (lambda x: _is_number(x) and 0 <= x <= 1, "0 to 1"),
+    "batch_norm_epsilon": (_is_positive, "above 0 and finite"),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of a model, checked. Families add theirs, with the same names for the same thing.
+
+    Args:
+        num_classes: Classes of the head; None for features without a head.
+
+    Raises:
+        ValueError: A value is out of its range.
+
+    Attributes:
+        MODEL: What messages call the model.
+        PREPROCESSING: A key of `IMAGE_VALUES`.
+        MIN_IMAGE_SIZE: Least height and width of the images, in pixels.
+    """
+
+    MODEL: ClassVar[str]
+    PREPROCESSING: ClassVar[str]
+    MIN_IMAGE_SIZE: ClassVar[int]
+
+    num_classes: int | None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            is_ok, allowed = _CHECKS.get(field.name, (_is_switch, "True or False"))
+            if not is_ok(value):
+                raise ValueError(f"{field.name}={value!r} is not allowed: it has to be {allowed}.")
+
+    @classmethod
+    def checked(cls, options: Mapping[str, Any], **defaults: Any) -> Self:
+        """The options that a user gives, and those of the variant where none is given.
+
+        Args:
+            options: What the user gives.
+            **defaults: What the variant decides.
+
+        Raises:
+            ValueError: An option is unknown or out of its range.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for option in options:
+            if option not in known:
+                raise ValueError(
+                    f"{cls.MODEL} has no option {option!r}; it has {', '.join(known)}."
+                )
+        return cls(**{**defaults, **options})
+
+    def check_images(self, images: Any) -> None:
+        """Checks images before any layer sees them, so that all versions complain alike.
+
+        Args:
+            images: Array or tensor, `[B, H, W, 3]`; unknown dimensions are None.
+
+        Raises:
+            ValueError: The net can't take such images.
+        """
+        shape, dtype = tuple(images.shape), getattr(images.dtype, "name", str(images.dtype))
+        if len(shape) != 4 or shape[3] != IMAGE_CHANNELS:
+            raise ValueError(
+                f"{self.MODEL} takes images of shape [batch, height, width, {IMAGE_CHANNELS}], got "
+                f"{_shape_text(shape)}."
+            )
+        if "float" not in dtype:
+            values = IMAGE_VALUES[self.PREPROCESSING].format(dtype)
+            raise ValueError(f"{self.MODEL} takes floating-point images {values}")
+        for size in shape[1:3]:
+            if size is not None and size < self.MIN_IMAGE_SIZE:
+                raise ValueError(
+                    f"{self.MODEL} takes images of at least "
+                    f"{self.MIN_IMAGE_SIZE}x{self.MIN_IMAGE_SIZE} pixels, got "
+                    f"{shape[1]}x{shape[2]}."
+                )
+
+
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _shape_text(shape: tuple[int | None, ...]) -> str:
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"

@@ -1,0 +1,1 @@
+"""ResNet v1 and v2, each in three versions."""

@@ -1,0 +1,315 @@
+"""ResNet v1 and v2 half-way: native Keras layers in the body, TF-Slim in the stem and the head.
+
+See `variants.py` for the papers, the figures and every number. The stem's and the head's variables
+have their TF1 names, the native layers' have Keras' last part: `kernel` for `weights`.
+"""
+
+import dataclasses
+from typing import Any
+
+import keras
+import tensorflow.compat.v1 as tf
+
+from ... import shim
+from ..batch_norm import BatchNorm
+from . import variants
+
+shim.install()
+import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
+
+
+def resnet_arg_scope(options: variants.Options, is_training: bool) -> dict:
+    """Defaults of Slim's layers: initializer, norm, activation, padding and weight decay."""
+    with (
+        slim.arg_scope(
+            [slim.conv2d],
+            weights_regularizer=slim.l2_regularizer(options.weight_decay),
+            weights_initializer=slim.variance_scaling_initializer(variants.INITIALIZER_FACTOR),
+            activation_fn=tf.nn.relu,
+            normalizer_fn=slim.batch_norm,
+        ),
+        slim.arg_scope(
+            [slim.batch_norm],
+            decay=options.batch_norm_decay,
+            epsilon=options.batch_norm_epsilon,
+            scale=True,
+            center=True,
+            is_training=is_training,
+        ),
+        slim.arg_scope([slim.max_pool2d], padding="SAME") as scope,
+    ):
+        return scope
+
+
+def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None) -> tf.Tensor:
+    """A convolution that with a stride pads both sides alike, whatever the image's size."""
+    if stride == 1:
+        return slim.conv2d(inputs, num_outputs, kernel_size, rate=rate, padding="SAME", scope=scope)
+    before = (kernel_size - 1) // 2
+    after = kernel_size - 1 - before
+    inputs = tf.pad(inputs, [[0, 0], [before, after], [before, after], [0, 0]])
+    return slim.conv2d(inputs, num_outputs, kernel_size, stride, padding="VALID", scope=scope)
+
+
+def variance_scaling() -> keras.Initializer:
+    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats the values of a shared one.
+
+    Both cut a normal distribution at twice its deviation. Keras then widens it by exactly what the
+    cut took away, TF-Slim by 1.3.
+    """
+    keras_truncation = 0.87962566103423978  # Deviation of what the cut leaves.
+    scale = variants.INITIALIZER_FACTOR * variants.INITIALIZER_TRUNCATION * keras_truncation**2
+    return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
+
+
+def l2(weight_decay: float) -> keras.Regularizer:
+    """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
+    return keras.regularizers.L2(weight_decay / 2)
+
+
+def batch_norm(options: variants.Options, dtype: Any, name: str = "BatchNorm") -> BatchNorm:
+    """`slim.batch_norm` under `resnet_arg_scope`."""
+    return BatchNorm(
+        momentum=options.batch_norm_decay,
+        epsilon=options.batch_norm_epsilon,
+        scale=True,
+        center=True,
+        dtype=dtype,
+        name=name,
+    )
+
+
+class Conv(keras.layers.Conv2D):
+    """`slim.conv2d`: a convolution, batch norm or else a bias, and ReLU.
+
+    With a stride it pads both sides alike, whatever the image's size: TF-Slim's `conv2d_same`.
+    """
+
+    def __init__(
+        self, filters, kernel_size, options, dtype, *, stride=1, rate=1, norm=True, relu=True, name
+    ):
+        super().__init__(
+            filters,
+            kernel_size,
+            strides=stride,
+            padding="same" if stride == 1 else "valid",
+            data_format="channels_last",
+            dilation_rate=rate,
+            use_bias=not norm,
+            kernel_initializer=variance_scaling(),
+            kernel_regularizer=l2(options.weight_decay),
+            dtype=dtype,
+            name=name,
+        )
+        self.batch_norm = batch_norm(options, self.dtype_policy) if norm else None
+        self.relu = relu
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights for inputs `[B, H, W, C]`."""
+        super().build(input_shape)
+        if self.batch_norm is not None:
+            self.batch_norm.build((None, None, None, self.filters))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Activations `[B, height, width, filters]`."""
+        if self.padding == "valid" and self.kernel_size != (1, 1):
+            before = (self.kernel_size[0] - 1) // 2
+            after = self.kernel_size[0] - 1 - before
+            inputs = keras.ops.pad(inputs, [(0, 0), (before, after), (before, after), (0, 0)])
+        net = super().call(inputs)
+        if self.batch_norm is not None:
+            net = self.batch_norm(net, training=training)
+        return keras.ops.relu(net) if self.relu else net
+
+
+def subsample(inputs: Any, factor: int) -> Any:
+    """Every `factor`-th pixel."""
+    return inputs if factor == 1 else keras.ops.max_pool(inputs, 1, factor, padding="same")
+
+
+class Bottleneck(keras.layers.Layer):
+    """A bottleneck unit: a 1x1, a 3x3 and a 1x1 convolution beside a shortcut."""
+
+    def __init__(self, unit: variants.Unit, depth_in: int, version: int, options, dtype):
+        super().__init__(dtype=dtype, name=f"bottleneck_v{version}")
+        self.unit, self.version = unit, version
+        is_v1 = version == 1
+        self.preact = None if is_v1 else batch_norm(options, dtype, name="preact")
+        self.shortcut = None
+
+        def conv(filters, kernel_size, *, name, **settings) -> Conv:
+            return Conv(filters, kernel_size, options, dtype, name=name, **settings)
+
+        if unit.depth != depth_in:
+            self.shortcut = conv(
+                unit.depth, 1, stride=unit.stride, norm=is_v1, relu=False, name="shortcut"
+            )
+        self.conv1 = conv(unit.depth_bottleneck, 1, name="conv1")
+        self.conv2 = conv(
+            unit.depth_bottleneck, 3, stride=unit.stride, rate=unit.rate, name="conv2"
+        )
+        self.conv3 = conv(unit.depth, 1, norm=is_v1, relu=False, name="conv3")
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights for inputs `[B, H, W, C]`."""
+        if self.preact is not None:
+            self.preact.build(input_shape)
+        if self.shortcut is not None:
+            self.shortcut.build(input_shape)
+        self.conv1.build(input_shape)
+        inner_shape = (*input_shape[:3], self.unit.depth_bottleneck)
+        self.conv2.build(inner_shape)
+        self.conv3.build(inner_shape)
+
+    def call(self, inputs: Any, training: bool = False) -> tuple[Any, dict[str, Any]]:
+        """Activations `[B, height, width, depth]`, and those on the way by name."""
+        end_points = {}
+        net = inputs
+        if self.preact is not None:
+            net = keras.ops.relu(self.preact(inputs, training=training))
+        if self.shortcut is None:
+            shortcut = subsample(inputs, self.unit.stride)
+        else:
+            shortcut = end_points["shortcut"] = self.shortcut(net, training=training)
+        for conv in (self.conv1, self.conv2, self.conv3):
+            net = end_points[conv.name] = conv(net, training=training)
+        net = shortcut + net
+        return (keras.ops.relu(net) if self.version == 1 else net), end_points
+
+
+@keras.saving.register_keras_serializable(package="shimzoo.models.resnet.partially_native")
+class Resnet(keras.Model):
+    """ResNet v1 or v2.
+
+    Args:
+        variant: Name of the variant.
+        name, dtype, trainable: As for `keras.Model`; the name is the TF1 scope of the variables,
+            by default the variant's.
+        **options: See `variants.Options`.
+
+    Raises:
+        ValueError: There is no such variant, or an option is unknown or out of its range.
+    """
+
+    def __init__(
+        self,
+        variant: str = "resnet_v1_50",
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        **options: Any,
+    ):
+        record = variants.by_name(variant)
+        super().__init__(name=name or record.scope, dtype=dtype, trainable=trainable)
+        self.variant = record
+        self.options = variants.Options.of(record, **options)
+        self._make_layers(self.options, self.dtype_policy)
+
+    def _make_layers(self, options, dtype) -> None:
+        version, depth = self.variant.version, variants.STEM_DEPTH
+        bottlenecks = []
+        for unit in variants.units(self.variant, options):
+            bottlenecks.append(Bottleneck(unit, depth, version, options, dtype))
+            depth = unit.depth
+        self.bottlenecks = tuple(bottlenecks)  # `tf.train.Checkpoint` sees no layers in a list.
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights of the body; the first call makes those of the stem and the head."""
+        shape = (None, None, None, variants.STEM_DEPTH)
+        for bottleneck in self.bottlenecks:
+            with keras.name_scope(bottleneck.unit.block), keras.name_scope(bottleneck.unit.name):
+                bottleneck.build(shape)
+            shape = (None, None, None, bottleneck.unit.depth)
+
+    @shim.track_tf1_style_variables
+    def _forward(self, images, training) -> tuple:
+        with (
+            tf.variable_scope(self.name),
+            slim.arg_scope(resnet_arg_scope(self.options, is_training=bool(training))),
+        ):
+            net, end_points = self._body(images, training)
+            return self._head(net, end_points)
+
+    def _body(self, images, training) -> tuple:
+        is_v1 = self.variant.version == 1
+        norm = {} if is_v1 else {"activation_fn": None, "normalizer_fn": None}
+        with slim.arg_scope([slim.conv2d], **norm):
+            net = conv2d_same(
+                images,
+                variants.STEM_DEPTH,
+                variants.STEM_KERNEL_SIZE,
+                variants.STEM_STRIDE,
+                scope="conv1",
+            )
+        end_points = {f"{self.name}/conv1": net}
+        net = slim.max_pool2d(net, variants.POOL_SIZE, variants.POOL_STRIDE, scope="pool1")
+        for bottleneck in self.bottlenecks:
+            block = f"{self.name}/{bottleneck.unit.block}"
+            scope = f"{block}/{bottleneck.unit.name}/{bottleneck.name}"
+            net, inner = bottleneck(net, training=training)
+            end_points |= {f"{scope}/{name}": value for name, value in inner.items()}
+            end_points[scope] = net
+            if bottleneck.unit.is_last:
+                end_points[block] = net
+        if not is_v1:
+            net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope="postnorm")
+        return net, end_points
+
+    def _head(self, net, end_points) -> tuple:
+        if self.options.global_pool:
+            net = tf.reduce_mean(net, [1, 2], name="pool5", keepdims=True)
+            end_points["global_pool"] = net
+        if self.options.num_classes is None:
+            return net, end_points
+        with slim.arg_scope([slim.conv2d], activation_fn=None, normalizer_fn=None):
+            net = slim.conv2d(net, self.options.num_classes, 1, scope="logits")
+        net = end_points[f"{self.name}/logits"] = tf.cast(net, tf.float32)
+        if self.options.spatial_squeeze:
+            net = tf.squeeze(net, [1, 2], name="SpatialSqueeze")
+            end_points[f"{self.name}/spatial_squeeze"] = net
+        end_points["predictions"] = slim.softmax(net, scope="predictions")
+        return net, end_points
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """In TF1's creation order, as the other versions have it: stem, body, head."""
+        return self._in_creation_order(super().weights)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The weights, then the state of metrics."""
+        return self._in_creation_order(super().variables)
+
+    def _in_creation_order(self, variables) -> list[keras.Variable]:
+        blocks = dict.fromkeys(bottleneck.unit.block for bottleneck in self.bottlenecks)
+        scopes = [f"{self.name}/{part}/" for part in ("conv1", *blocks, "postnorm", "logits")]
+        # A row with one True, at the variable's scope: the earlier, the greater.
+        rows = {v.path: [v.path.startswith(scope) for scope in scopes] for v in variables}
+        return sorted(variables, key=lambda v: rows[v.path], reverse=True)
+
+    def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `call`, with the bookkeeping of `keras.Model`."""
+        self.options.check_images(images)  # In `call` Keras would wrap the message in its own.
+        return super().__call__(images, *args, **kwargs)
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Float32 logits `[B, num_classes]`, or features `[B, height, width, 2048]` without a head.
+
+        Args:
+            images: Float tensor `[B, H, W, 3]`, preprocessed as the variant says.
+            training: Whether to use and learn the batch's statistics.
+        """
+        net, _ = self._forward(images, training)
+        return net
+
+    def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
+        """All activations under TF-Slim's names and in its order; arguments as for `call`."""
+        self.options.check_images(images)
+        _, end_points = self._forward(images, training)
+        return end_points
+
+    def get_config(self) -> dict[str, Any]:
+        """All arguments of the constructor."""
+        options = dataclasses.asdict(self.options)
+        return {**super().get_config(), "variant": self.variant.name, **options}

@@ -1,0 +1,30 @@
+"""Which rungs of the parity ladder run on which models, and how large the images are there."""
+
+from shimzoo import models
+
+# One of each architecture: these run with every `./zoo test`, the others with `-m large`.
+EVERYDAY = ("mobilenet_v1_0.25_128", "resnet_v1_50", "resnet_v2_50")
+# Variables and end points at the published size, where there is a table of them.
+EVERYDAY_TABLES = (*EVERYDAY, "mobilenet_v1_1.0_224", "resnet_v1_101", "resnet_v2_101")
+
+# Ends of the names of end points that are logits; the last of a model is what it returns.
+LOGITS = ("Logits", "/spatial_squeeze")
+
+_INPUT_SIZES = {"inception": 139}
+_LAST_MAPS = {"resnet": "{scope}/block4", "mobilenet_v1": "Conv2d_13_pointwise"}
+
+
+def input_size(name: str) -> int:
+    """Height and width of the images at which versions are compared with each other."""
+    return next((size for key, size in _INPUT_SIZES.items() if name.startswith(key)), 64)
+
+
+def has_output_stride(name: str) -> bool:
+    """Whether the model can be made atrous."""
+    return any(name.startswith(key) for key in _LAST_MAPS)
+
+
+def last_map(name: str) -> str:
+    """The end point with the last map before pooling."""
+    ending = next(value for key, value in _LAST_MAPS.items() if name.startswith(key))
+    return ending.format(scope=models.get_variant(name).scope)

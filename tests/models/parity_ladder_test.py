@@ -1,0 +1,337 @@
+"""The parity ladder: every model's three versions against TF-Slim's own net and each other.
+
+`models/README.md` has the table of what runs where.
+"""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from shimzoo import checkpoints, models, shim
+from shimzoo.models.counting import multiply_adds
+from shimzoo.tests.data import goldens
+from shimzoo.tests.models import ladder_plan
+from shimzoo.tests.models.tolerances import (
+    GOLDEN,
+    GOLDEN_DEEP,
+    GOLDEN_STATISTICS,
+    GRADIENT,
+    SAME,
+    XLA,
+    assert_close,
+)
+
+OTHER_STAGES = [stage for stage in models.STAGES if stage != "shimmed"]
+STEPS = 5
+
+
+def names(is_wanted=lambda name: True, everyday=ladder_plan.EVERYDAY):
+    """The models a test runs on: tests of one model share a worker, big ones are `large`."""
+    return [
+        pytest.param(
+            name,
+            marks=[
+                pytest.mark.xdist_group(name),
+                *([] if name in everyday else [pytest.mark.large]),
+            ],
+        )
+        for name in models.list_models()
+        if is_wanted(name)
+    ]
+
+
+# Of this scope, so that all tests of one version run in a row and share what it gave.
+every_name = pytest.mark.parametrize("name", names(), scope="module")
+other_stages = pytest.mark.parametrize("stage", OTHER_STAGES, scope="module")
+every_stage = pytest.mark.parametrize("stage", models.STAGES)
+
+
+def without_dropout(name):
+    """The option that turns dropout off, where the model has any."""
+    options = {field.name for field in dataclasses.fields(options_of(name))}
+    return {"dropout_keep_prob": 1.0} if "dropout_keep_prob" in options else {}
+
+
+@functools.cache
+def options_of(name):
+    return type(models.create(name, "native", input_size=ladder_plan.input_size(name)).options)
+
+
+def formula_model(name, stage, **options):
+    """A model with formula weights, at a small input size."""
+    size = ladder_plan.input_size(name)
+    model = models.create(name, stage, input_size=size, **{**without_dropout(name), **options})
+    fill(model)
+    return model
+
+
+def fill(model):
+    for key, weight in by_name(model).items():
+        weight.assign(formula_value(key, tuple(weight.shape)))
+
+
+@functools.lru_cache(maxsize=2000)  # The variables of one model.
+def formula_value(key, shape):
+    return goldens.value(key, shape)
+
+
+def by_name(model):
+    return {checkpoints.tf1_name(weight): weight for weight in model.weights}
+
+
+def values(model):
+    return {key: weight.numpy() for key, weight in by_name(model).items()}
+
+
+# Rungs 1 to 4 against TF-Slim's own net.
+
+
+@every_stage
+@pytest.mark.parametrize("name", names(goldens.has_table, ladder_plan.EVERYDAY_TABLES))
+def test_variables_and_end_points(name, stage):
+    table, size = goldens.table(name), models.get_variant(name).input_size
+    model = models.create(name, stage)
+    variables = [[key, list(v.shape), v.trainable] for key, v in by_name(model).items()]
+    assert variables == table["variables"]
+    assert model.count_params() == table["parameters_total"]
+    trainable = sum(np.prod(weight.shape) for weight in model.trainable_weights)
+    assert trainable == table["parameters_trainable"]
+    end_points = model.end_points(np.zeros((2, size, size, 3), "float32"))
+    shapes = [[key, list(value.shape)] for key, value in end_points.items()]
+    assert shapes == table["end_points"]
+
+
+def golden_tolerance(name):
+    return GOLDEN_DEEP if name.endswith(("_152", "_200")) else GOLDEN
+
+
+@every_stage
+@pytest.mark.parametrize("name", names(goldens.has_outputs))
+def test_outputs_and_moving_statistics(name, stage):
+    table, expected = goldens.table(name), goldens.outputs(name)
+    model, size = formula_model(name, stage), models.get_variant(name).input_size
+    logits = model(goldens.image((2, size, size, 3)), training=False)
+    assert logits.dtype == "float32"
+    assert_close(logits, expected["eval_logits"], golden_tolerance(name))
+    assert_close(sum(model.losses), table["regularization_loss_sum"], GOLDEN)
+    size = table["train_input_size"]
+    images = goldens.image((4, size, size, 3), seed=1)
+    end_points = model.end_points(images, training=True)
+    logits = [v for k, v in end_points.items() if k.endswith(ladder_plan.LOGITS)][-1]
+    assert_close(logits, expected["train_logits"], golden_tolerance(name))
+    if "train_aux_logits" in expected:
+        assert_close(end_points["AuxLogits"], expected["train_aux_logits"], golden_tolerance(name))
+    variables = by_name(model)
+    for place in ("first", "last"):
+        for statistic in ("moving_mean", "moving_variance"):
+            variable = variables[f"{table[f'bn_{place}']}/{statistic}"].numpy()
+            golden = expected[f"bn_{place}_{statistic}"]
+            assert_close(variable, golden, GOLDEN_STATISTICS, f"{place} {statistic}")
+
+
+# Rungs 2 to 8 between the versions, in one process.
+
+LABELS = np.arange(4) * 50
+
+
+def images_of(name):
+    size = ladder_plan.input_size(name)
+    return goldens.image((4, size, size, 3), seed=2)
+
+
+def loss_of(model, images):
+    end_points = model.end_points(images, training=True)
+    heads = [v for k, v in end_points.items() if k.endswith((*ladder_plan.LOGITS, "AuxLogits"))]
+    losses = [
+        keras.losses.sparse_categorical_crossentropy(LABELS, head, from_logits=True)
+        for head in heads
+        if len(head.shape) == 2
+    ]
+    return tf.reduce_mean(tf.add_n(losses)) + tf.add_n(model.losses)
+
+
+def gradients_of(model, images):
+    with tf.GradientTape() as tape:
+        loss = loss_of(model, images)
+    variables = {key: weight.value for key, weight in by_name(model).items() if weight.trainable}
+    return loss, tape.gradient(loss, variables)
+
+
+def train(model, images, optimizer, steps):
+    """Losses of the steps; eagerly, which is quicker than tracing for so few."""
+    losses = []
+    for _ in range(steps):
+        loss, gradients = gradients_of(model, images)
+        trainable = [weight for weight in model.weights if weight.trainable]
+        optimizer.apply(list(gradients.values()), trainable)
+        losses.append(float(loss))
+    return losses
+
+
+@dataclasses.dataclass
+class Climb:
+    """What the ladder sees of one version of a model."""
+
+    variables: list
+    end_points: dict
+    losses: list
+    train_end_points: dict
+    statistics: dict
+    gradients: dict
+    after_momentum: dict
+    after_rmsprop: dict
+    trajectory: list
+    after_trajectory: dict
+
+
+@functools.lru_cache(maxsize=2)  # The shimmed version, and the one it is compared with.
+def climb(name, stage):
+    images, model = images_of(name), formula_model(name, stage, batch_norm_decay=0.9)
+    seen = {
+        "variables": [[key, list(v.shape), v.trainable] for key, v in by_name(model).items()],
+        "end_points": model.end_points(images),
+        "losses": [float(loss) for loss in model.losses],
+        "train_end_points": model.end_points(images, training=True),
+        "statistics": {k: v for k, v in values(model).items() if "moving_" in k},
+    }
+    fill(model)
+    _, seen["gradients"] = gradients_of(model, images)
+    fill(model)
+    train(model, images, keras.optimizers.SGD(0.01, momentum=0.9), 1)
+    seen["after_momentum"] = values(model)
+    fill(model)
+    train(model, images, keras.optimizers.RMSprop(0.001, rho=0.9, epsilon=1.0), 1)
+    seen["after_rmsprop"] = values(model)
+    fill(model)
+    seen["trajectory"] = train(model, images, keras.optimizers.SGD(0.001, momentum=0.9), STEPS)
+    seen["after_trajectory"] = {k: v for k, v in values(model).items() if "moving_" in k}
+    return Climb(**seen)
+
+
+def assert_all_close(actual, expected, tolerance):
+    assert list(actual) == list(expected)
+    for key in expected:
+        assert_close(actual[key], expected[key], tolerance, key)
+
+
+@every_name
+@other_stages
+def test_the_variables_are_the_same(name, stage):
+    assert climb(name, stage).variables == climb(name, "shimmed").variables
+
+
+@every_name
+@other_stages
+def test_every_end_point_is_equal(name, stage):
+    actual, expected = climb(name, stage), climb(name, "shimmed")
+    assert_all_close(actual.end_points, expected.end_points, SAME)
+    assert_all_close(actual.train_end_points, expected.train_end_points, SAME)
+
+
+@every_name
+@other_stages
+def test_the_regularization_losses_are_equal(name, stage):
+    assert_close(sum(climb(name, stage).losses), sum(climb(name, "shimmed").losses), SAME)
+    assert len(climb(name, stage).losses) == len(climb(name, "shimmed").losses)
+
+
+@every_name
+@other_stages
+def test_the_moving_statistics_are_equal(name, stage):
+    actual, expected = climb(name, stage), climb(name, "shimmed")
+    assert_all_close(actual.statistics, expected.statistics, SAME)
+
+
+@every_name
+@other_stages
+def test_every_gradient_is_equal(name, stage):
+    assert_all_close(climb(name, stage).gradients, climb(name, "shimmed").gradients, GRADIENT)
+
+
+@every_name
+@other_stages
+def test_one_step_of_each_optimizer_is_equal(name, stage):
+    actual, expected = climb(name, stage), climb(name, "shimmed")
+    assert_all_close(actual.after_momentum, expected.after_momentum, SAME)
+    assert_all_close(actual.after_rmsprop, expected.after_rmsprop, SAME)
+
+
+@every_name
+@other_stages
+def test_five_steps_are_equal(name, stage):
+    actual, expected = climb(name, stage), climb(name, "shimmed")
+    assert len(set(expected.trajectory)) == STEPS
+    np.testing.assert_allclose(actual.trajectory, expected.trajectory, rtol=GRADIENT)
+    assert_all_close(actual.after_trajectory, expected.after_trajectory, GRADIENT)
+
+
+@functools.lru_cache(maxsize=2)  # Likewise.
+def drawn(name, stage):
+    """Random weights and dropout, both from the tool: fresh weights, and logits in training."""
+    tool = shim.DeterministicRandomTestTool(mode="constant")
+    with tool.scope():
+        model = models.create(name, stage, input_size=ladder_plan.input_size(name))
+        weights = values(model)
+        logits = model(images_of(name), training=True)
+    return weights, logits
+
+
+@every_name
+@other_stages
+def test_random_weights_and_dropout_are_equal(name, stage):
+    (weights, logits), (others, expected) = drawn(name, stage), drawn(name, "shimmed")
+    assert_all_close(weights, others, SAME)
+    assert_close(logits, expected, GRADIENT)
+
+
+# Rung 9.
+
+
+@pytest.mark.parametrize("name", names(ladder_plan.has_output_stride))
+@every_stage
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_atrous_maps_hold_the_plain_ones(name, stage, output_stride):
+    """With odd sizes SAME padding is symmetric, so that strides only skip pixels."""
+    images, end_point = goldens.image((2, 65, 65, 3)), ladder_plan.last_map(name)
+    options = {**without_dropout(name), "global_pool": True, "num_classes": None}
+    model = formula_model(name, stage, **options)
+    atrous = models.create(name, stage, input_size=65, output_stride=output_stride, **options)
+    atrous.set_weights(model.get_weights())
+    sparse = np.asarray(model.end_points(images)[end_point])
+    dense = np.asarray(atrous.end_points(images)[end_point])
+    assert dense.shape[1] == -(-65 // output_stride)
+    factor = 32 // output_stride
+    assert_close(dense[:, ::factor, ::factor], sparse, SAME)
+
+
+# Rung 10, what `models_in_use_test.py` leaves: XLA, and the counted multiply-adds.
+
+
+@every_name
+def test_xla_computes_the_same(name):
+    """Outputs and statistics; gradients at ReLU's corners depend on the last bit of a sum."""
+    plain = formula_model(name, "native", batch_norm_decay=0.9)
+    compiled = formula_model(name, "native", batch_norm_decay=0.9)
+    images = images_of(name)
+    expected = plain(images, training=True)
+    actual = tf.function(compiled, jit_compile=True, autograph=False)(images, training=True)
+    assert_close(actual, expected, XLA)
+    assert_all_close(values(compiled), values(plain), XLA)
+
+
+@every_name
+def test_figures_that_were_published_are_counted_or_explained(name):
+    variant, published = models.get_variant(name), models.get_variant(name).published
+    model = models.create(name, "native")
+    parameters = sum(np.prod(weight.shape) for weight in model.trainable_weights)
+    counted = {
+        "parameters_millions": parameters / 1e6,
+        "multiply_adds_millions": multiply_adds(model, variant.input_size) / 1e6,
+    }
+    for figure, value in counted.items():
+        stated = getattr(published, figure)
+        if stated is not None and published.note is None:
+            assert value == pytest.approx(stated, rel=0.01, abs=0.5), figure
