@@ -1,0 +1,95 @@
+"""The files of every family as a lesson: README and code in step, and the files alike."""
+
+import ast
+import functools
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+import shimzoo.models
+
+MODELS = Path(shimzoo.models.__file__).parent
+FOLDERS = sorted(str(file.parent.relative_to(MODELS)) for file in MODELS.rglob("variants.py"))
+STAGES = ("shimmed", "partially_native", "native")
+every_folder = pytest.mark.parametrize("folder", FOLDERS)
+# Where two architectures share a file, or a shared layer is written out.
+MOST_LINES = {"shimmed": 250, "partially_native": 350, "native": 265}
+
+
+def readme(folder):
+    return (MODELS / folder / "README.md").read_text()
+
+
+def quotes(folder):
+    pattern = r"^`(\w+\.py)`:\n\n```python\n(.*?)^```$"
+    return re.findall(pattern, readme(folder), re.MULTILINE | re.DOTALL)
+
+
+def lines_of(code):
+    return [line.rstrip() for line in code.splitlines()]
+
+
+@functools.cache
+def tree(folder, stage):
+    return ast.parse((MODELS / folder / f"{stage}.py").read_text())
+
+
+def definitions(folder, stage):
+    """Names of functions, classes and methods in the order of the file."""
+    names = []
+    for node in tree(folder, stage).body:
+        if isinstance(node, ast.FunctionDef):
+            names.append(node.name)
+        elif isinstance(node, ast.ClassDef):
+            methods = [child.name for child in node.body if isinstance(child, ast.FunctionDef)]
+            names += [node.name, *(f"{node.name}.{method}" for method in methods)]
+    return names
+
+
+def test_every_family_is_here():
+    assert {"mobilenet", "resnet"} <= set(FOLDERS)
+
+
+@every_folder
+def test_every_code_block_of_the_readme_names_its_file(folder):
+    assert len(quotes(folder)) == readme(folder).count("```python") >= 10
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "quote"), [(f, *quote) for f in FOLDERS for quote in quotes(f)]
+)
+def test_the_readme_quotes_the_code_as_it_is(folder, file, quote):
+    code, quoted = lines_of((MODELS / folder / file).read_text()), lines_of(quote)
+    windows = (code[i : i + len(quoted)] for i in range(len(code)))
+    assert any(lines_of(textwrap.dedent("\n".join(window))) == quoted for window in windows), quote
+
+
+@every_folder
+@pytest.mark.parametrize("stage", STAGES)
+def test_files_can_be_read_in_one_sitting(folder, stage):
+    code = (MODELS / folder / f"{stage}.py").read_text()
+    assert len(code.splitlines()) <= MOST_LINES[stage]
+    for node in ast.walk(tree(folder, stage)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, node.name
+
+
+@every_folder
+@pytest.mark.parametrize("first", STAGES)
+@pytest.mark.parametrize("second", STAGES)
+def test_what_two_files_share_is_in_the_same_order(folder, first, second):
+    ours, others = definitions(folder, first), definitions(folder, second)
+    assert [name for name in ours if name in others] == [name for name in others if name in ours]
+    assert {"_forward", "_body", "_head"} <= {name.rpartition(".")[2] for name in ours}
+
+
+@every_folder
+def test_the_native_file_needs_keras_alone(folder):
+    imported = set()
+    for node in ast.walk(tree(folder, "native")):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add("." * node.level + (node.module or ""))
+    assert imported <= {"collections.abc", "dataclasses", "typing", "keras", "..batch_norm", "."}
