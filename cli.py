@@ -92,8 +92,61 @@ def show(
     ],
     debug: Debug = False,
 ) -> None:
-    """Show a model's record: input size, classes, preprocessing, published figures."""
-    _print_record(dataclasses.asdict(models.get_variant(name)))
+    """Show a model's record, and its figures: as published, and as counted from the model."""
+    variant = models.get_variant(name)
+    record = dataclasses.asdict(variant)
+    published = record.pop("published")
+    _print_record(record)
+    counted = _counted(name)
+    typer.echo(f"{'figures':<28}{'published':>12}{'counted':>12}")
+    for figure, label in _FIGURES.items():
+        numbers = (_shown(values.get(figure)) for values in (published, counted))
+        typer.echo(f"  {label:<26}" + "".join(f"{number:>12}" for number in numbers))
+    _print_record({key: published[key] for key in ("note", "source") if published[key]})
+
+
+_FIGURES = {
+    "top1_percent": "top-1, percent",
+    "top5_percent": "top-5, percent",
+    "parameters_millions": "parameters, millions",
+    "multiply_adds_millions": "multiply-adds, millions",
+}
+
+
+def _counted(name: str) -> dict[str, float]:
+    from .training import startup
+
+    startup.import_tensorflow()
+    from .models import counting
+
+    counts = counting.count(name)
+    return {
+        "parameters_millions": counts.parameters / 1e6,
+        "multiply_adds_millions": counts.multiply_adds / 1e6,
+    }
+
+
+def _shown(number: float | None) -> str:
+    if number is None:
+        return "-"
+    return f"{number:.2f}" if number < 100 else f"{number:.0f}"
+
+
+@app.command()
+def diff(
+    family: Annotated[
+        str, typer.Argument(metavar="FAMILY", help=f"One of {', '.join(models.FAMILIES)}.")
+    ],
+    first: Annotated[
+        str, typer.Argument(metavar="FIRST", help=f"One of {', '.join(models.STAGES)}.")
+    ],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="Another of these.")],
+    debug: Debug = False,
+) -> None:
+    """Show two versions of a family's models side by side: the migration."""
+    from .tools import source_diff
+
+    source_diff.show(family, first, second)
 
 
 def _whole_number(text: str) -> int:

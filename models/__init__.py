@@ -4,6 +4,7 @@ Importing this package, listing models and looking one up import neither keras n
 """
 
 from .registry import (
+    FAMILIES,
     STAGES,
     check_stage,
     create,
@@ -12,11 +13,13 @@ from .registry import (
     list_models,
     model_class,
     nearest_models,
+    source_file,
     stage_of,
 )
 from .variant import Published, Variant
 
 __all__ = [
+    "FAMILIES",
     "STAGES",
     "Published",
     "Variant",
@@ -27,5 +30,6 @@ __all__ = [
     "list_models",
     "model_class",
     "nearest_models",
+    "source_file",
     "stage_of",
 ]

@@ -1,9 +1,39 @@
-"""Counts the multiply-adds of a model from the ops that it runs."""
+"""Counts the parameters of a model, and the multiply-adds of the ops that it runs."""
 
+import dataclasses
 import math
 from typing import Any
 
 import keras
+
+from . import registry
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """What a model costs.
+
+    Args:
+        parameters: Trainable parameters, those of auxiliary heads included.
+        multiply_adds: Multiply-adds of one image of the model's own size.
+    """
+
+    parameters: int
+    multiply_adds: int
+
+
+def count(name: str) -> Counts:
+    """Makes a model and counts.
+
+    Args:
+        name: A name as in `list_models`.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    model = registry.create(name, "native")
+    parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    return Counts(parameters, multiply_adds(model, registry.get_variant(name).input_size))
 
 
 def multiply_adds(model: keras.Model, image_size: int) -> int:

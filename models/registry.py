@@ -7,6 +7,7 @@ import difflib
 import fnmatch
 import functools
 import importlib
+import pathlib
 import typing
 
 from .variant import Variant
@@ -110,6 +111,22 @@ def model_class(name: str, stage: str) -> type:
     check_stage(stage)
     module = importlib.import_module(f".{variant.family}.{stage}", __package__)
     return getattr(module, variant.model_class)
+
+
+def source_file(family: str, stage: str) -> pathlib.Path:
+    """The file of one version of a family's models.
+
+    Args:
+        family: A folder of this package, as in `Variant.family`.
+        stage: One of `STAGES`.
+
+    Raises:
+        ValueError: Unknown family or stage.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"There is no family {family!r}: families are {', '.join(FAMILIES)}.")
+    check_stage(stage)
+    return pathlib.Path(__file__).parent / family / f"{stage}.py"
 
 
 def create(

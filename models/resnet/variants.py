@@ -112,8 +112,8 @@ def _variant(version: int, layers: int, archive: str | None, published: Publishe
 
 # Multiply-adds are the first paper's, table 1.
 _EARLIER_STRIDE = (
-    "The paper's net has its strides in the first convolution of a unit, TF-Slim's in the second: "
-    "its 3x3 convolutions see larger maps."
+    "Multiply-adds: TF-Slim's blocks end with the stride that the paper's next block begins with, "
+    "so the last units of its blocks work on smaller maps."
 )
 
 

@@ -1,4 +1,4 @@
-"""The command line without TensorFlow: listing, showing, helping, and refusing bad input."""
+"""The command line without training: listing, showing, helping, and refusing bad input."""
 
 import dataclasses
 import os
@@ -40,10 +40,26 @@ def test_show_prints_the_record(capsys):
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert f"input size {variant.input_size}" in lines
     assert f"paper {variant.paper}" in lines
-    assert f"top1 percent {variant.published.top1_percent}" in lines
+    assert f"top-1, percent {variant.published.top1_percent:.2f} -" in lines
+    assert "parameters, millions 0.47 0.47" in lines
+    assert "multiply-adds, millions 14.00 13.57" in lines
 
 
-@pytest.mark.parametrize("command", [(), ("list",), ("show",), ("train",)])
+def test_show_says_what_was_not_published_and_what_differs(capsys):
+    out = shimzoo(capsys, "show", "resnet_v1_50")[1]
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "parameters, millions - 25.56" in lines
+    assert any(line.startswith("note Multiply-adds: TF-Slim's blocks end") for line in lines)
+
+
+def test_diff_shows_two_versions(capsys):
+    code, out, err = shimzoo(capsys, "diff", "resnet", "shimmed", "native")
+    assert (code, err) == (0, "")
+    assert all(len(line) <= 120 for line in out.splitlines())
+    assert "ResNet v1 and v2 in pure Keras" in out
+
+
+@pytest.mark.parametrize("command", [(), ("list",), ("show",), ("diff",), ("train",)])
 def test_help_is_there_for_every_command(capsys, command):
     code, out, err = shimzoo(capsys, *command, "--help")
     assert (code, err) == (0, "")
@@ -76,6 +92,9 @@ def test_help_of_train_tells_every_default(capsys):
         (["train", "--epochs"], ["--epochs", "requires"]),
         (["train", "now"], ["now"]),
         (["show"], ["NAME"]),
+        (["diff", "resnet"], ["FIRST"]),
+        (["diff", "resnets", "shimmed", "native"], ["'resnets'", "families are mobilenet"]),
+        (["diff", "resnet", "shimed", "native"], ["'shimed'", "stages are shimmed, "]),
         (["show", "mobilnet_v1_0.25_128"], ["'mobilnet_v1_0.25_128'", NAME]),
         (["list", "mobilenet_v1_0.25"], ["'mobilenet_v1_0.25'", NAME[:-3]]),
         (["list", "mobilenet_v1_025"], ["'mobilenet_v1_025'", f"nearest are {NAME},"]),
@@ -148,7 +167,7 @@ sys.exit(code)
         (["--help"], 0),
         (["train", "--help"], 0),
         (["list"], 0),
-        (["show", NAME], 0),
+        (["diff", "mobilenet", "shimmed", "native"], 0),
         (["train", "--batch-size", "0"], 2),
         (["train", "--out", "/proc/run"], 2),
     ],
