@@ -19,6 +19,11 @@ def input_size(name: str) -> int:
     return next((size for key, size in _INPUT_SIZES.items() if name.startswith(key)), 64)
 
 
+def without_dropout(name: str) -> dict[str, float]:
+    """The option that turns dropout off; ResNet has none."""
+    return {} if name.startswith("resnet") else {"dropout_keep_prob": 1.0}
+
+
 def has_output_stride(name: str) -> bool:
     """Whether the model can be made atrous."""
     return any(name.startswith(key) for key in _LAST_MAPS)

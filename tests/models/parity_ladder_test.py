@@ -49,21 +49,12 @@ other_stages = pytest.mark.parametrize("stage", OTHER_STAGES, scope="module")
 every_stage = pytest.mark.parametrize("stage", models.STAGES)
 
 
-def without_dropout(name):
-    """The option that turns dropout off, where the model has any."""
-    options = {field.name for field in dataclasses.fields(options_of(name))}
-    return {"dropout_keep_prob": 1.0} if "dropout_keep_prob" in options else {}
-
-
-@functools.cache
-def options_of(name):
-    return type(models.create(name, "native", input_size=ladder_plan.input_size(name)).options)
-
-
 def formula_model(name, stage, **options):
     """A model with formula weights, at a small input size."""
     size = ladder_plan.input_size(name)
-    model = models.create(name, stage, input_size=size, **{**without_dropout(name), **options})
+    model = models.create(
+        name, stage, input_size=size, **{**ladder_plan.without_dropout(name), **options}
+    )
     fill(model)
     return model
 
@@ -296,7 +287,7 @@ def test_random_weights_and_dropout_are_equal(name, stage):
 def test_atrous_maps_hold_the_plain_ones(name, stage, output_stride):
     """With odd sizes SAME padding is symmetric, so that strides only skip pixels."""
     images, end_point = goldens.image((2, 65, 65, 3)), ladder_plan.last_map(name)
-    options = {**without_dropout(name), "global_pool": True, "num_classes": None}
+    options = {**ladder_plan.without_dropout(name), "global_pool": True, "num_classes": None}
     model = formula_model(name, stage, **options)
     atrous = models.create(name, stage, input_size=65, output_stride=output_stride, **options)
     atrous.set_weights(model.get_weights())

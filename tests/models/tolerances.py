@@ -12,6 +12,8 @@ GOLDEN_STATISTICS = 1e-5
 SAME = 1e-5
 # Gradients and what follows from them: sums over whole batches of maps.
 GRADIENT = 1e-4
+# Between backends, a step of training included.
+BACKEND = 1e-4
 # Between XLA and single kernels, through a whole net.
 XLA = 1e-3
 # float16 has 11 bits.
