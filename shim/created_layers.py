@@ -50,17 +50,23 @@ def get_or_create_layer(name: str, create_layer_method: Callable[[], _Layer]) ->
     scope_name = tf.compat.v1.get_variable_scope().name
     full_name = f"{scope_name}/{name}" if scope_name else name
     if full_name not in holder.layers:
-        with tf.init_scope(), outside_of_keras_scopes():
-            layer = create_layer_method()
-        if not isinstance(layer, keras.Layer | tf.Module):
-            raise TypeError(
-                f"get_or_create_layer({full_name!r}, ...): the builder returned "
-                f"{type(layer).__name__}, which is neither a keras.Layer nor a tf.Module. Return "
-                "the layer itself, not its outputs."
-            )
-        holder.add_layer(full_name, layer)
+        with holder.store.lock:
+            if full_name not in holder.layers:  # Another thread may have made it meanwhile.
+                holder.add_layer(full_name, _made_by(create_layer_method, full_name))
         automatic_names.warn_of(full_name)
     return holder.layers[full_name]
+
+
+def _made_by(create_layer_method: Callable[[], _Layer], full_name: str) -> _Layer:
+    with tf.init_scope(), outside_of_keras_scopes():
+        layer = create_layer_method()
+    if not isinstance(layer, keras.Layer | tf.Module):
+        raise TypeError(
+            f"get_or_create_layer({full_name!r}, ...): the builder returned "
+            f"{type(layer).__name__}, which is neither a keras.Layer nor a tf.Module. Return the "
+            "layer itself, not its outputs."
+        )
+    return layer
 
 
 def record_scope(name: str) -> None:

@@ -148,12 +148,17 @@ def _initialize_from_checkpoint(variable: tf.Variable, *args: Any, **kwargs: Any
 def _call_template(eager_template: template.EagerTemplate, *args: Any, **kwargs: Any) -> Any:
     """Calls a template of `make_template`.
 
-    From call to call it keeps the context manager that opens its scope, and with it the graph of
-    the `tf.function` and the scopes of the decorated call that it was made in.
+    It would keep the context manager that opens its scope for the next call, and with it the graph
+    of the `tf.function`, the scopes of the decorated call and the thread that it was made in.
     """
-    if call_state.current_call() is not None:
-        eager_template._variable_scope_context_manager = None
-    return _CALL_TEMPLATE(eager_template, *args, **kwargs)
+    scope = eager_template._variable_scope
+    if call_state.current_call() is None or not scope:
+        return _CALL_TEMPLATE(eager_template, *args, **kwargs)
+    with (
+        variable_scope.variable_scope(scope, reuse=variable_scope.AUTO_REUSE),
+        eager_template._template_store.as_default(),
+    ):
+        return eager_template._call_func(args, kwargs)
 
 
 def _name_scope(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,13 +29,25 @@ def holder_of(owner: Any) -> LayerHolder | ModuleHolder:
     holder = vars(owner).get(ATTRIBUTE) if hasattr(owner, "__dict__") else None
     if holder is not None:
         return holder
+    with _lock:
+        holder = vars(owner).get(ATTRIBUTE) if hasattr(owner, "__dict__") else None
+        return _given_holder(owner) if holder is None else holder
+
+
+_lock = threading.RLock()
+
+
+def _given_holder(owner: Any) -> LayerHolder | ModuleHolder:
     if isinstance(owner, keras.Layer):
         holder = LayerHolder()
         holder.trainable = owner.trainable
         # An attribute's old value is looked at when it is set, which must not make a holder.
         vars(owner)[ATTRIBUTE] = None
-        with _unlocked(owner):
-            setattr(owner, ATTRIBUTE, holder)
+        # Keras forbids new state on a built layer, and another thread may be building this one. It
+        # takes what its tracker knows already.
+        owner._tracker.stored_ids["layers"].add(id(holder))
+        owner._layers.append(holder)
+        setattr(owner, ATTRIBUTE, holder)
         return holder
     if isinstance(owner, tf.Module):  # The layers of tf_keras are.
         if is_tf_keras_layer(owner):
@@ -84,7 +97,7 @@ class LayerHolder(keras.Layer):
         object.__setattr__(self, "_made", [])
         object.__setattr__(self, "layers", CreatedLayers())
         object.__setattr__(self, "_pending_values", {})
-        object.__setattr__(self, "called", False)
+        object.__setattr__(self, "called", set())
         object.__setattr__(self, "_unmade_layers", set())
         self._dropout_seeds: keras.random.SeedGenerator | None = None
         self.built = True
@@ -121,11 +134,18 @@ class LayerHolder(keras.Layer):
     def dropout_seeds(self) -> keras.random.SeedGenerator:
         """The random state that the layer's dropout draws from; made on first use."""
         if self._dropout_seeds is None:
-            with tf.init_scope(), outside_of_keras_scopes(), _unlocked(self):
-                self._dropout_seeds = keras.random.SeedGenerator()
-            # `tf.train.Checkpoint` does not look into Keras' generators.
-            self._track_trackable(self._dropout_seeds.state.value, name="dropout_random_state")
+            with self.store.lock:
+                self._make_dropout_seeds()
         return self._dropout_seeds
+
+    def _make_dropout_seeds(self) -> None:
+        if self._dropout_seeds is not None:  # Another thread has made them meanwhile.
+            return
+        with tf.init_scope(), outside_of_keras_scopes(), _unlocked(self):
+            seeds = keras.random.SeedGenerator()
+            # `tf.train.Checkpoint` does not look into Keras' generators.
+            self._track_trackable(seeds.state.value, name="dropout_random_state")
+            self._dropout_seeds = seeds
 
     def after_call(self, owner: keras.Layer) -> None:
         """Takes up what a call of the owner's method has made beside TF1 variables.
@@ -280,7 +300,8 @@ class ModuleHolder(tf.Module):
         super().__init__(name="tf1_variables")
         self.store = VariableStore(self._on_create)
         self.layers = CreatedLayers()
-        self.called = False
+        # The names of the methods that have been called.
+        self.called: set[str] = set()
         self._add_loss = add_loss
         self._add_sublayer = add_sublayer
         self._in_creation_order: tuple[tf.Variable, ...] = ()

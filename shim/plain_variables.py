@@ -12,6 +12,7 @@ from tensorflow.python.ops import variable_scope
 
 from .call_state import DecoratedCall
 from .tracked_variable import __name__ as _makes_for_the_store
+from .tracked_variable import not_made_by_tf_function
 from .variable_store import VariableStore
 
 # Variables that these make live in objects which keep them from call to call.
@@ -41,16 +42,21 @@ class PlainVariables:
         if _maker().startswith(_KEEPERS):
             if arguments["name"] != _RANDOM_STATE:
                 self._call.collections.made_variables = True
-            return next_creator(**arguments)
+            if tf.executing_eagerly() or not callable(arguments["initial_value"]):
+                return next_creator(**arguments)
+            # Of tf.function's own making, other threads would see it before it has a value.
+            with tf.init_scope(), not_made_by_tf_function():
+                return tf.Variable(**arguments)
         given_name = arguments.pop("name") or "Variable"
         asked_as = (variable_scope.get_variable_scope().name, given_name)
         key = (*asked_as, self._asked_for[asked_as])
         self._asked_for[asked_as] += 1
-        name = self._store.plain_names.get(key)
-        if name is None:
-            name = self._store.unused_name(self._call.in_name_scope(given_name))
-            self._store.plain_names[key] = name
-        return self._store.get_plain_variable(name, **arguments)
+        with self._store.lock:  # Until the name is used.
+            name = self._store.plain_names.get(key)
+            if name is None:
+                name = self._store.unused_name(self._call.in_name_scope(given_name))
+                self._store.plain_names[key] = name
+            return self._store.get_plain_variable(name, **arguments)
 
 
 def _maker() -> str:

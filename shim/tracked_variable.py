@@ -146,7 +146,7 @@ _PRIORITY_OF_TF_FUNCTION = 50
 
 
 @contextlib.contextmanager
-def _not_made_by_tf_function() -> Iterator[None]:
+def not_made_by_tf_function() -> Iterator[None]:
     """Keeps `tf.function` from taking a variable for one that its first trace has made.
 
     It allows them in that trace only, and traces twice because of them. TF1 code makes variables
@@ -179,7 +179,7 @@ def make_variable(name: str, **arguments: Any) -> tf.Variable:
     with (
         tf.init_scope(),
         outside_of_keras_scopes(),
-        _not_made_by_tf_function(),
+        not_made_by_tf_function(),
         tf.name_scope(""),
     ):
         return _with_op(tf.Variable(name=name, **arguments))

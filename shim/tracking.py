@@ -15,7 +15,7 @@ from tensorflow.python.framework import ops
 
 from .call_state import current_owner
 from .decorated_call import decorated_call
-from .holders import ATTRIBUTE, holder_of
+from .holders import ATTRIBUTE, LayerHolder, ModuleHolder, holder_of
 from .tracebacks import users_frames
 
 
@@ -31,10 +31,10 @@ def track_tf1_style_variables(method: Callable) -> Callable:
     `if` and `while` stay Python's in a `tf.function` too (no AutoGraph), as TF1 code expects.
 
     Put this decorator above others such as `tf.function`: weights can then be loaded into an object
-    that has never been called. Let one thread make the first call. In a layer with a mixed policy
-    (`"mixed_float16"`) `get_variable` keeps a float32 variable and hands out its value in the
-    compute dtype where that is asked for. A variable's name follows the variable scope that
-    encloses the call, as in TF1: call the object in the same scope every time.
+    that has never been called. Threads may call one object at once, first calls included. In a
+    layer with a mixed policy (`"mixed_float16"`) `get_variable` keeps a float32 variable and hands
+    out its value in the compute dtype where that is asked for. A variable's name follows the
+    variable scope that encloses the call, as in TF1: call the object in the same scope every time.
 
     Args:
         method: a method of a `keras.Layer`, `keras.Model` or `tf.Module`, most often `call` or
@@ -122,23 +122,37 @@ def _tracked(method: Callable) -> Callable:
         if self is current_owner() or not ops.executing_eagerly_outside_functions():
             return method(self, *args, **kwargs)
         holder = holder_of(self)
+        if name in holder.called or _is_one_of_several_replicas():
+            return call(holder, self, *args, **kwargs)
+        with holder.store.lock:  # Threads take turns in first calls.
+            return call(holder, self, *args, **kwargs)
+
+    def call(holder: LayerHolder | ModuleHolder, owner: Any, *args: Any, **kwargs: Any) -> Any:
+        is_first = name not in holder.called
         try:
-            with decorated_call(self, holder.store, is_function=is_function) as call:
-                outputs = method(self, *args, **kwargs)
+            with decorated_call(owner, holder.store, is_function=is_function) as this_call:
+                outputs = method(owner, *args, **kwargs)
         except Exception as error:
             error.__traceback__ = users_frames(error.__traceback__)
             raise
-        if call.collections.made_variables or not holder.called:
-            is_first = not holder.called
-            object.__setattr__(holder, "called", True)  # Nothing to track.
+        if this_call.collections.made_variables or is_first:
+            holder.called.add(name)
             if is_first and in_symbolic_scope() and holder.store.may_become_trainable():
-                _call_in_training_too(tracked_method, self, args, kwargs)
-            holder.after_call(self)
+                _call_in_training_too(tracked_method, owner, args, kwargs)
+            with holder.store.lock:
+                holder.after_call(owner)
         return outputs
 
+    name = tracked_method.__qualname__
     # Which arguments there are: tf_keras asks in a way that sees no further than this function.
     tracked_method.__signature__ = inspect.signature(method)
     return tracked_method
+
+
+def _is_one_of_several_replicas() -> bool:
+    # They are threads that wait for each other in the middle of a call, and take turns by that.
+    context = tf.distribute.get_replica_context()
+    return context is not None and context.num_replicas_in_sync > 1
 
 
 def _call_in_training_too(

@@ -19,6 +19,7 @@ from tensorflow.python.util import function_utils
 from . import automatic_names
 from .autocast_variable import AutocastVariable, without_autocast
 from .call_state import DecoratedCall, current_call, default_dtype
+from .locks import CopyableLock
 from .tracked_variable import make_trainable, make_variable
 
 AUTO_REUSE = variable_scope.AUTO_REUSE
@@ -46,6 +47,8 @@ class VariableStore(variable_scope._VariableStore):
     ) -> None:
         super().__init__()
         self._store_eager_variables = True
+        # Held while a variable is made: threads that ask at once get the same one.
+        self.lock = CopyableLock()
         self._on_create = on_create
         self._pending_value = pending_value
         self._on_trainable = on_trainable
@@ -198,7 +201,7 @@ class VariableStore(variable_scope._VariableStore):
         if partitioner is not None and not is_partitioned:
             is_partitioned = shape is None or tf.TensorShape(shape).rank != 0
         if is_partitioned:
-            with tf.name_scope(""):
+            with self.lock, tf.name_scope(""):
                 variable = self._get_partitioned_variable(
                     name, partitioner, shape=shape, dtype=dtype, reuse=reuse, **arguments
                 )
@@ -230,15 +233,14 @@ class VariableStore(variable_scope._VariableStore):
     ) -> tf.Variable | AutocastVariable:
         call = self._current_call(name)
         asked_dtype, dtype = dtype, storage_dtype(dtype)
-        variable = self._vars.get(name)
-        if variable is None:
+        if name not in self._vars:
             if reuse is True:
                 raise ValueError(
                     f"Variable {name} does not exist, and reuse=True asks for an existing one. "
                     f"{self._nearest(name)}Use reuse=tf.compat.v1.AUTO_REUSE to make it on first "
                     "use."
                 )
-            variable = self._create(
+            self._create(
                 name,
                 shape=shape,
                 dtype=dtype,
@@ -254,11 +256,11 @@ class VariableStore(variable_scope._VariableStore):
         else:
             # An initializer that brings its own type was not asked for the scope's.
             own_type = _brings_its_own_type(initializer, shape)
-            _check_same(name, variable, shape, None if own_type else dtype)
-            if trainable and reuse is not True and not call.collections.has_met(variable):
-                self._let_be_trained(name, variable)
+            _check_same(name, self._vars[name], shape, None if own_type else dtype)
+            if trainable and reuse is not True:
+                self._let_be_trained(call, name)
         self._register(call, name, collections)
-        return self._read_in(asked_dtype, name, variable)
+        return self._read_in(asked_dtype, name, self._vars[name])
 
     def _register(self, call: DecoratedCall, name: str, collections: list[str] | None) -> None:
         variable = self._vars[name]
@@ -266,7 +268,12 @@ class VariableStore(variable_scope._VariableStore):
             variable, collections, variable.trainable, self.regularization_losses.get(name)
         )
 
-    def _create(
+    def _create(self, name: str, **arguments: Any) -> None:
+        with self.lock:
+            if name not in self._vars:  # Another thread may have made it meanwhile.
+                self._vars[name] = self._new_variable(name, **arguments)
+
+    def _new_variable(
         self,
         name: str,
         *,
@@ -300,7 +307,6 @@ class VariableStore(variable_scope._VariableStore):
             synchronization=synchronization,
             aggregation=aggregation,
         )
-        self._vars[name] = variable
         if isinstance(regularizer, str):
             regularizer = keras.regularizers.get(regularizer)
         # Slim's regularizers return None for a scale of zero: then there is no loss at all.
@@ -313,13 +319,16 @@ class VariableStore(variable_scope._VariableStore):
             self._initialized.add(variable.name)
         return variable
 
-    def _let_be_trained(self, name: str, variable: tf.Variable) -> None:
-        """Makes a variable trainable if it isn't.
+    def _let_be_trained(self, call: DecoratedCall, name: str) -> None:
+        """Makes a variable trainable if this call did not meet it as one that isn't.
 
         In TF1 code with `trainable=is_training` it is so in the training graph, whichever graph was
         built first.
         """
-        if not variable.trainable:
+        variable = self._vars[name]
+        if variable.trainable or call.collections.has_met(variable):
+            return
+        with self.lock:
             if self._on_trainable is not None:
                 self._on_trainable(name)
             make_trainable(variable)
