@@ -187,7 +187,7 @@ def test_through_a_symlink(made, tmp_path):
 def test_test_runs_pytest_in_parallel_in_the_checkout(made):
     result = made.run("test", "-k", "a or b", cwd="/")
     told = json.loads(result.stdout)
-    assert told["arguments"] == ["-n", "auto", "-k", "a or b"]
+    assert told["arguments"] == ["-n", "auto", "--dist", "loadgroup", "-k", "a or b"]
     assert told["folder"] == str(made.root)
 
 
