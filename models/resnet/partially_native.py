@@ -306,6 +306,7 @@ class Resnet(keras.Model):
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
+        images = tf.cast(images, self.compute_dtype)
         _, end_points = self._forward(images, training)
         return end_points
 

@@ -4,6 +4,8 @@ from shimzoo import models
 
 # One of each architecture: these run with every `./zoo test`, the others with `-m large`.
 EVERYDAY = ("mobilenet_v1_0.25_128", "resnet_v1_50", "resnet_v2_50")
+# One of each family: what takes minutes runs with these every day.
+ONE_OF_A_FAMILY = ("mobilenet_v1_0.25_128", "resnet_v1_50")
 # Variables and end points at the published size, where there is a table of them.
 EVERYDAY_TABLES = (*EVERYDAY, "mobilenet_v1_1.0_224", "resnet_v1_101", "resnet_v2_101")
 

@@ -1,23 +1,27 @@
-"""Native models on two replicas: TF1's statistics per replica, and checkpoints."""
+"""Models on two replicas: TF1's statistics per replica, training in every version, checkpoints."""
 
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from shimzoo import models
 from shimzoo.tests.data import goldens
-from shimzoo.tests.models import mirrored_training
-from shimzoo.tests.models.tolerances import SAME, assert_close
+from shimzoo.tests.models import ladder_plan, mirrored_training
+from shimzoo.tests.models.tolerances import GRADIENT, SAME, assert_close
 
 MOMENTUM = mirrored_training.MOMENTUM
 
 
-@pytest.fixture(scope="module")
-def result(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mirrored")
-    subprocess.run([sys.executable, mirrored_training.__file__, str(folder)], check=True)
+def run(folder, *arguments):
+    subprocess.run([sys.executable, mirrored_training.__file__, folder, *arguments], check=True)
     with np.load(folder / "result.npz") as arrays:
         return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("mirrored"))
 
 
 def test_moving_statistics_are_the_mean_of_the_replicas(result):
@@ -39,3 +43,19 @@ def test_a_trained_models_checkpoint_restores_exactly(result):
     differences = [value for key, value in result.items() if key.isdigit()]
     assert len(differences) == 137
     assert not any(np.any(difference) for difference in differences)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ladder_plan.ONE_OF_A_FAMILY else pytest.mark.large)
+        for name in ladder_plan.EVERYDAY
+    ],
+)
+def test_two_replicas_with_equal_images_train_as_one(name, tmp_path):
+    weights = run(tmp_path, name)
+    for stage in models.STAGES:
+        keys = [key for key in weights if key.startswith(f"{stage} alone ")]
+        assert keys
+        for key in keys:
+            assert_close(weights[key.replace(" alone ", " two ")], weights[key], GRADIENT, key)

@@ -4,6 +4,7 @@ TensorFlow fixes its devices when it is first used, so two CPUs can't be had in 
 run other tests.
 """
 
+import contextlib
 import sys
 
 import keras
@@ -12,6 +13,7 @@ import tensorflow as tf
 from shimzoo import checkpoints, models
 from shimzoo.models.batch_norm import BatchNorm
 from shimzoo.tests.data import goldens
+from shimzoo.tests.models import ladder_plan
 
 MOMENTUM = 0.9
 
@@ -43,12 +45,41 @@ def train_mobilenet(prefix: str) -> dict[str, np.ndarray]:
     }
 
 
+def train_all_versions(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
+    """Weights after a step with the same images on each replica, and alone with them once."""
+    size = ladder_plan.input_size(name)
+    images, labels = goldens.image((2, size, size, 3), seed=4), np.arange(2)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    found = {}
+    for stage in models.STAGES:
+        for key, scope, copies in (
+            ("alone", contextlib.nullcontext(), 1),
+            ("two", strategy.scope(), 2),
+        ):
+            with scope:
+                model = models.create(
+                    name, stage, input_size=size, **ladder_plan.without_dropout(name)
+                )
+                model.compile(keras.optimizers.SGD(0.001), loss, jit_compile=False)
+            for weight in model.weights:
+                weight.assign(goldens.value(checkpoints.tf1_name(weight), tuple(weight.shape)))
+            batch = [np.concatenate([array] * copies) for array in (images, labels)]
+            model.fit(*batch, batch_size=2 * copies, shuffle=False, verbose=0)
+            for weight in model.weights:
+                found[f"{stage} {key} {checkpoints.tf1_name(weight)}"] = weight.numpy()
+    return found
+
+
 def main() -> None:
-    folder = sys.argv[1]
+    folder, name = sys.argv[1], sys.argv[2:]
     cpus = tf.config.list_physical_devices("CPU")
     logical = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(cpus[0], logical)
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    if name:
+        np.savez(f"{folder}/result.npz", **train_all_versions(*name, strategy))
+        return
+    with strategy.scope():
         statistics = train_batch_norm()
         differences = train_mobilenet(f"{folder}/model.ckpt")
     np.savez(f"{folder}/result.npz", **statistics, **differences)
