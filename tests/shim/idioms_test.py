@@ -11,7 +11,7 @@ from shimzoo import shim
 shim.install()
 
 from shimzoo.tests.shim import idiom_runs, tf1_text_models  # noqa: E402  (TF1 code, after install)
-from shimzoo.tests.shim.tf1_idioms import IDIOMS, known_value  # noqa: E402
+from shimzoo.tests.shim.tf1_idioms import GROWING, IDIOMS, known_value  # noqa: E402
 
 tf1 = tf.compat.v1
 
@@ -45,6 +45,17 @@ def flags(results):
 def test_g17_an_idiom_is_what_it_is_in_a_session(name, wrap):
     found = idiom_runs.run_decorated(IDIOMS[name], SHIM, WRAPS[wrap])
     idiom_runs.assert_same(found, in_session(name))
+
+
+def test_g01_branches_make_their_variables_in_a_trace_or_when_they_are_run():
+    expected = idiom_runs.run_in_session(GROWING, SHIM)
+    idiom_runs.assert_same(idiom_runs.run_decorated(GROWING, SHIM, tf.function), expected)
+    layer, features = SHIM.layer(GROWING), idiom_runs.features_of(GROWING)
+    layer(features)
+    assert not [v.path for v in layer.weights if "16x16" in v.path]
+    layer.weights[0].assign(0.5)
+    layer(features)
+    assert {v.path for v in layer.weights} == set(expected["names"])
 
 
 @pytest.mark.parametrize("name", IDIOMS)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from shimzoo.tests.shim.idiom_runs import Shim, features_of
@@ -207,20 +208,20 @@ def collections(shim: Shim) -> dict[str, list[int]]:
     return found
 
 
-def keras_file(shim: Shim, keras: Any, folder: Path) -> dict[str, Any]:
+def keras_file(shim: Shim, keras_package: Any, folder: Path) -> dict[str, Any]:
     """Whether a reloaded functional model has its variables and gives the same outputs."""
 
-    @keras.saving.register_keras_serializable("facts")
+    @keras_package.saving.register_keras_serializable("facts")
     class Saved(shim.layer_class):
         @shim.decorator
         def call(self, inputs):
             with tf1.variable_scope("net"):
                 return tf.matmul(inputs, tf1.get_variable("kernel", [3, 2]))
 
-    inputs = keras.Input([3])
-    model = keras.Model(inputs, Saved()(inputs))
+    inputs = keras_package.Input([3])
+    model = keras_package.Model(inputs, Saved()(inputs))
     model.save(folder / "model.keras")
-    loaded = keras.models.load_model(folder / "model.keras")
+    loaded = keras_package.models.load_model(folder / "model.keras")
     return {
         "variables": len(loaded.weights),
         "same outputs": bool(np.allclose(model(INPUTS), loaded(INPUTS))),
@@ -235,12 +236,12 @@ def trained_variables(shim: Shim, first_training: bool) -> list[str]:
     return sorted(name for name, variable in shim.variables(layer).items() if variable.trainable)
 
 
-def seeded_initializers(shim: Shim, keras: Any) -> bool:
+def seeded_initializers(shim: Shim, keras_package: Any) -> bool:
     """Whether Keras' initializers draw the same each time under the tool for determinism."""
     draws = []
     for _ in range(2):
         with shim.random():
-            draws.append(np.array(keras.initializers.GlorotUniform()([2, 2])))
+            draws.append(np.array(keras_package.initializers.GlorotUniform()([2, 2])))
     return bool(np.array_equal(*draws))
 
 
@@ -252,6 +253,31 @@ def on_two_replicas(shim: Shim) -> list[str]:
     strategy.run(tf.function(lambda x: layer(x)), (tf.constant(INPUTS),))
     variables = shim.variables(layer).values()
     return [type(variable).__name__ for variable in variables]
+
+
+def created_layers(shim: Shim, get_or_create_layer: Callable) -> dict[str, Any]:
+    """Whether a Keras 3 layer made in a method runs, and how many variables of it are tracked."""
+
+    def code(x):
+        with tf1.variable_scope("net"):
+            return get_or_create_layer("native", lambda: keras.layers.Dense(2))(x)
+
+    layer = decorated(shim, code)
+    runs = isinstance(call(layer), list)
+    return {"runs": runs, "tracked": len(names(shim, layer))}
+
+
+def losses_of_a_module(shim: Shim) -> list[str]:
+    """What a `tf.Module` says of losses by its own attributes."""
+
+    class Decorated(tf.Module):
+        @shim.decorator
+        def __call__(self, inputs):
+            return inputs * tf1.get_variable("v", [3], regularizer=tf.reduce_sum)
+
+    module = Decorated()
+    module(tf.constant(INPUTS))
+    return [name for name in dir(module) if "loss" in name]
 
 
 def tf1_checkpoint(shim: Shim, folder: Path) -> Any:
@@ -271,7 +297,7 @@ def tf1_checkpoint(shim: Shim, folder: Path) -> Any:
     return call(layer)
 
 
-def facts(shim: Shim, keras: Any, folder: Path) -> dict[str, Any]:
+def facts(shim: Shim, keras_package: Any, folder: Path) -> dict[str, Any]:
     """All of them, by name."""
     alone = [
         unnamed_layers_at_the_root,
@@ -287,12 +313,15 @@ def facts(shim: Shim, keras: Any, folder: Path) -> dict[str, Any]:
         function_inside,
         nested_names,
         collections,
+        losses_of_a_module,
         on_two_replicas,
     ]
+    get_or_create_layer = tf1.keras.utils.get_or_create_layer
     found = {measure.__name__: outcome(lambda measure=measure: measure(shim)) for measure in alone}
-    found["keras_file"] = keras_file(shim, keras, folder)
+    found["keras_file"] = keras_file(shim, keras_package, folder)
+    found["created_layers"] = outcome(lambda: created_layers(shim, get_or_create_layer))
     found["tf1_checkpoint"] = tf1_checkpoint(shim, folder)
-    found["seeded_initializers"] = seeded_initializers(shim, keras)
+    found["seeded_initializers"] = seeded_initializers(shim, keras_package)
     for training in (True, False):
         found[f"trained_variables {training}"] = trained_variables(shim, training)
     found["layers_are_keras_layers"] = issubclass(tf1.layers.Dense, shim.layer_class)

@@ -309,6 +309,36 @@ def progressive_generator(features, training):
     return {"images": images, "centered": centered, "lod": tf.identity(lod, name="lod_out")}
 
 
+def growing_generator(features, training):
+    """Resolutions that fade in one after the other: their layers are made within `tf.cond`."""
+    del training
+    lod = tf.get_variable("lod", initializer=np.float32(1.5), trainable=False)
+
+    def upscaled(x, level):
+        return tf.image.resize_nearest_neighbor(x, [16, 16]) if level else x
+
+    def grow(x, level):
+        y = generator_block(x, 16 // 2**level)
+        images = lambda: upscaled(to_rgb(y, level), level)  # noqa: E731  (as such code has it)
+        if level < 1:
+            coarse, fine = to_rgb(x, level + 1), to_rgb(y, level)
+            coarse = tf.image.resize_nearest_neighbor(coarse, [16, 16])
+            faded = coarse + (fine - coarse) * tf.clip_by_value(lod - level, 0.0, 1.0)
+            images = chosen(images, lod > level, lambda: faded)
+        else:
+            images = chosen(images, lod < level, lambda: grow(y, level - 1))
+        return images()
+
+    def chosen(current, condition, other):
+        return lambda: tf.cond(condition, other, current)
+
+    with tf.variable_scope("grow", reuse=tf.AUTO_REUSE):
+        with tf.variable_scope("4x4/Dense"):
+            x = tf.matmul(pixel_norm(features["latents"]), get_weight([3, 64], gain=0.5))
+            x = apply_bias(tf.reshape(x, [-1, 4, 4, 4]))
+        return {"images": grow(x, 1)}
+
+
 # Siamese nets: the same scope, entered once and for the second input reused.
 
 

@@ -66,6 +66,9 @@ IDIOMS = {
     "bare_variables": Idiom(tf1_control_models.bare_variables, OBSERVATIONS),
 }
 
+# Eagerly one branch is run and the other one's variables do not exist, unlike in TF1.
+GROWING = Idiom(tf1_control_models.growing_generator, {"latents": _random(2, 3)})
+
 # Of such variables no root or quotient may be taken of negative numbers.
 _POSITIVE = ("variance", "gamma", "runningsumsq", "count")
 
