@@ -68,6 +68,33 @@ def test_g01_trainable_is_what_is_so_in_training_whatever_the_first_call(name):
     assert all(v.value.trainable == v.trainable for v in layer.weights)
 
 
+class Module(tf.Module):
+    def __init__(self, idiom):
+        super().__init__()
+        self.idiom = idiom
+
+    @shim.track_tf1_style_variables
+    def __call__(self, features, training):
+        return self.idiom.forward(features, training)
+
+
+SOME = ["bert", "facenet", "templates", "wide_and_deep", "bare_variables"]
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_g01_a_module_has_the_variables_and_losses_too(name):
+    expected, features = in_session(name), idiom_runs.features_of(IDIOMS[name])
+    module = Module(IDIOMS[name])
+    module(features, True)
+    variables = {v.name.removesuffix(":0"): v for v in module.variables}
+    assert [(n, v.trainable) for n, v in variables.items()] == flags(expected)
+    idiom_runs.give_known_values(variables)
+    losses = [float(loss()) for loss in shim.regularization_losses(module)]
+    np.testing.assert_allclose(sum(losses), expected["losses"], rtol=1e-5)
+    with shim.assert_no_variable_creations():
+        module(features, False)
+
+
 @keras.saving.register_keras_serializable("idioms_test")
 class KerasIdiom(keras.Layer):
     """The first of an idiom's outputs."""
@@ -159,10 +186,7 @@ def test_g07_a_step_on_two_replicas(name, wrap):
     idiom_runs.assert_same(values, wanted)
 
 
-SAVED = ["bert", "facenet", "templates", "wide_and_deep", "bare_variables"]
-
-
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("name", SOME)
 def test_g03_a_checkpoint_restores_into_a_layer_never_called(name, tmp_path):
     features = idiom_runs.features_of(IDIOMS[name])
     layer, other = SHIM.layer(IDIOMS[name]), SHIM.layer(IDIOMS[name])
@@ -179,7 +203,7 @@ def assert_same_outputs(found, expected):
         np.testing.assert_array_equal(found[key], value, err_msg=key)
 
 
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("name", SOME)
 def test_g03_a_keras_file_keeps_an_idiom(name, tmp_path):
     model, features = functional(name), IDIOMS[name].features
     give_known_values(model)
