@@ -243,7 +243,7 @@ class Layer(CheckpointedByAttribute):
                 shape=[int(size) for size in shape],  # TF1's dimensions divide in their own way.
                 dtype=tf.as_dtype(dtype or self.dtype or tf.float32),
                 initializer=_from_string(initializer, keras.initializers.get),
-                regularizer=_sum(regularizer, self._entered_scope.regularizer),
+                regularizer=_sum(self._named(regularizer, name), self._entered_scope.regularizer),
                 trainable=trainable and self.trainable,
                 constraint=_from_string(constraint, keras.constraints.get),
                 use_resource=use_resource,
@@ -263,6 +263,24 @@ class Layer(CheckpointedByAttribute):
         return variable
 
     add_variable = add_weight
+
+    def _named(self, regularizer: Callable | None, weight_name: str) -> Callable | None:
+        """Lets a regularizer's ops be named by the weight as in TF1, `kernel`, in graphs.
+
+        Custom getters such as Slim's may call the variable something else.
+        """
+        if regularizer is None or ops.executing_eagerly_outside_functions():
+            return regularizer
+        name_scope = f"{self._entered_scope.original_name_scope}{weight_name}/Regularizer/"
+        losses: dict[int, Any] = {}
+
+        def in_name_scope(variable: Any) -> Any:
+            if id(variable) not in losses:  # TensorFlow asks twice, and would name the second _1.
+                with tf.name_scope(name_scope):
+                    losses[id(variable)] = regularizer(variable)
+            return losses[id(variable)]
+
+        return in_name_scope
 
     def _check_owner(self) -> None:
         if current_owner() is None and ops.executing_eagerly_outside_functions():

@@ -137,7 +137,7 @@ class BatchNormalization(Layer):
         rank = input_shape.rank
         if rank is None:
             raise ValueError(
-                f"Batch normalization {self.name} needs inputs of known rank, got {input_shape}."
+                f"Batch normalization {self.name} got inputs of undefined rank. Give them a shape."
             )
         self._axes = self._positive_axes(rank)
         self._data_format = self._fused_data_format(rank)
@@ -194,8 +194,8 @@ class BatchNormalization(Layer):
         sizes = {axis: input_shape[axis] for axis in self._axes}
         if None in sizes.values():
             raise ValueError(
-                f"Batch normalization {self.name} needs a known size of axis {self.axis}, got "
-                f"inputs of shape {input_shape}."
+                f"Batch normalization {self.name}: the size of axis {self.axis} is undefined in "
+                f"inputs of shape {input_shape}. Give the inputs a shape that has it."
             )
         if len(sizes) == 1 and self.virtual_batch_size is None:
             return list(sizes.values())
