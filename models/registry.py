@@ -16,7 +16,7 @@ if typing.TYPE_CHECKING:
     import keras
 
 STAGES = ("shimmed", "partially_native", "native")
-FAMILIES = ("mobilenet", "resnet")
+FAMILIES = ("mobilenet", "mobilenet_v2", "resnet")
 
 
 @functools.cache
@@ -73,15 +73,16 @@ def nearest_models(text: str) -> list[str]:
         text: What was asked for, a name or a pattern.
 
     Returns:
-        Up to three names, the most likely first: those that begin with the text come before those
-        that resemble it. Case and punctuation do not count: `mobilenet_v1_025` is the beginning of
-        `mobilenet_v1_0.25_128`.
+        Up to three names, the most likely first: those that match the text as a pattern, then those
+        that begin with it, then those that resemble it. Case and punctuation do not count:
+        `mobilenet_v1_025` is the beginning of `mobilenet_v1_0.25_128`.
     """
     wanted = _letters_and_digits(text)
     plain = {_letters_and_digits(name): name for name in list_models()}
     beginning = [known for known in plain if wanted and known.startswith(wanted)]
     similar = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.5)
-    return [plain[known] for known in dict.fromkeys(beginning + similar)][:3]
+    likely = [plain[known] for known in beginning + similar]
+    return list(dict.fromkeys([*list_models(text), *likely]))[:3]
 
 
 def _letters_and_digits(text: str) -> str:

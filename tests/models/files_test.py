@@ -14,7 +14,7 @@ FOLDERS = sorted(str(file.parent.relative_to(MODELS)) for file in MODELS.rglob("
 STAGES = ("shimmed", "partially_native", "native")
 every_folder = pytest.mark.parametrize("folder", FOLDERS)
 # Where two architectures share a file, or a shared layer is written out.
-MOST_LINES = {"shimmed": 250, "partially_native": 350, "native": 265}
+MOST_LINES = {"shimmed": 250, "partially_native": 350, "native": 275}
 
 
 def readme(folder):
@@ -48,7 +48,7 @@ def definitions(folder, stage):
 
 
 def test_every_family_is_here():
-    assert {"mobilenet", "resnet"} <= set(FOLDERS)
+    assert {"mobilenet", "mobilenet_v2", "resnet"} <= set(FOLDERS)
 
 
 @every_folder

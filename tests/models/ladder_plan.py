@@ -3,17 +3,21 @@
 from shimzoo import models
 
 # One of each architecture: these run with every `./zoo test`, the others with `-m large`.
-EVERYDAY = ("mobilenet_v1_0.25_128", "resnet_v1_50", "resnet_v2_50")
+EVERYDAY = ("mobilenet_v1_0.25_128", "mobilenet_v2_0.35_96", "resnet_v1_50", "resnet_v2_50")
 # One of each family: what takes minutes runs with these every day.
 ONE_OF_A_FAMILY = ("mobilenet_v1_0.25_128", "resnet_v1_50")
 # Variables and end points at the published size, where there is a table of them.
-EVERYDAY_TABLES = (*EVERYDAY, "mobilenet_v1_1.0_224", "resnet_v1_101", "resnet_v2_101")
+EVERYDAY_TABLES = (*EVERYDAY, "mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "resnet_v1_101")
 
 # Ends of the names of end points that are logits; the last of a model is what it returns.
 LOGITS = ("Logits", "/spatial_squeeze")
 
 _INPUT_SIZES = {"inception": 139}
-_LAST_MAPS = {"resnet": "{scope}/block4", "mobilenet_v1": "Conv2d_13_pointwise"}
+_LAST_MAPS = {
+    "resnet": "{scope}/block4",
+    "mobilenet_v1": "Conv2d_13_pointwise",
+    "mobilenet_v2": "layer_19",
+}
 
 
 def input_size(name: str) -> int:

@@ -1,0 +1,1 @@
+"""MobileNet v2: inverted residuals with linear bottlenecks, in three versions."""
