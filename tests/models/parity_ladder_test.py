@@ -95,6 +95,36 @@ def test_variables_and_end_points(name, stage):
     assert shapes == table["end_points"]
 
 
+# Tables of other settings: table -> model, input size, batch, options.
+OTHER_TABLES = {
+    "resnet_v1_50_os16": (
+        "resnet_v1_50",
+        321,
+        1,
+        {"output_stride": 16, "global_pool": False, "num_classes": None},
+    ),
+    "resnet_v2_101_os16": (
+        "resnet_v2_101",
+        321,
+        1,
+        {"output_stride": 16, "global_pool": False, "num_classes": None},
+    ),
+    "resnet_v2_50_299": ("resnet_v2_50", 299, 2, {}),
+}
+
+
+@every_stage
+@pytest.mark.parametrize("other", OTHER_TABLES)
+def test_variables_and_end_points_of_other_settings(other, stage):
+    table, (name, size, batch, settings) = goldens.table(other), OTHER_TABLES[other]
+    model = models.create(name, stage, input_size=size, **settings)
+    variables = [[key, list(v.shape), v.trainable] for key, v in by_name(model).items()]
+    assert variables == table["variables"]
+    end_points = model.end_points(np.zeros((batch, size, size, 3), "float32"))
+    shapes = [[key, list(value.shape)] for key, value in end_points.items()]
+    assert shapes == table["end_points"]
+
+
 def golden_tolerance(name):
     return GOLDEN_DEEP if name.endswith(("_152", "_200")) else GOLDEN
 

@@ -1,0 +1,23 @@
+"""The table of what runs where in models/README.md has every model, and tells what is planned."""
+
+import fnmatch
+import re
+from pathlib import Path
+
+import pytest
+from shimzoo import models
+from shimzoo.tests.models import ladder_plan
+
+PAGE = (Path(models.__file__).parent / "README.md").read_text()
+ROWS = re.findall(r"^\| `(\S+)` \| (.+?) \| (\d+) \| the others \|$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_every_model_is_in_one_row(name):
+    (row,) = (row for row in ROWS if fnmatch.fnmatchcase(name, row[0]))
+    assert int(row[2]) == ladder_plan.input_size(name)
+
+
+def test_the_everyday_models_are_those_of_the_plan():
+    told = [name for _, everyday, _ in ROWS for name in re.findall(r"`(\S+?)`", everyday)]
+    assert sorted(told) == sorted(ladder_plan.EVERYDAY)
