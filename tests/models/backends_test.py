@@ -8,7 +8,10 @@ import sys
 import numpy as np
 import pytest
 from shimzoo.tests.models import backend_outputs, ladder_plan
-from shimzoo.tests.models.tolerances import BACKEND, assert_close
+from shimzoo.tests.models.tolerances import BACKEND, BACKEND_CORNERS, assert_close
+
+# What depends on no gradient: outputs, the loss of the step, and its moving statistics.
+EXACT = (": logits", ": loss", "moving_mean", "moving_variance")
 
 
 def outputs(backend, name, folder):
@@ -34,4 +37,6 @@ def test_a_native_model_is_the_same_on_every_backend(name, tmp_path):
         actual = outputs(backend, name, tmp_path)
         assert list(actual) == list(expected)
         for key in expected:
-            assert_close(actual[key], expected[key], BACKEND, f"{backend} {key}")
+            is_exact = not name.startswith("mobilenet_v2") or key.endswith(EXACT)
+            tolerance = BACKEND if is_exact else BACKEND_CORNERS
+            assert_close(actual[key], expected[key], tolerance, f"{backend} {key}")
