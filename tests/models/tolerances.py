@@ -14,9 +14,6 @@ SAME = 1e-5
 GRADIENT = 1e-4
 # Between backends, a step of training included.
 BACKEND = 1e-4
-# The same of weights after a step through 35 layers of ReLU6: which side of a corner an activation
-# is on depends on the last bit of a sum, and each such decision adds to a gradient or does not.
-BACKEND_CORNERS = 1e-2
 # Between XLA and single kernels, through a whole net.
 XLA = 1e-3
 # float16 has 11 bits.
