@@ -25,10 +25,7 @@ def outputs(backend, name, folder):
         return dict(arrays)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ladder_plan.EVERYDAY],
-)
+@pytest.mark.parametrize("name", ladder_plan.nets())
 def test_a_native_model_is_the_same_on_every_backend(name, tmp_path):
     backends = [b for b in ("jax", "torch") if importlib.util.find_spec(b) is not None]
     assert "jax" in backends

@@ -1,5 +1,10 @@
 """Which rungs of the parity ladder run on which models, and how large the images are there."""
 
+import dataclasses
+import functools
+from collections.abc import Callable, Collection
+
+import pytest
 from shimzoo import models
 
 # One of each architecture: these run with every `./zoo test`, the others with `-m large`.
@@ -8,6 +13,9 @@ EVERYDAY = ("mobilenet_v1_0.25_128", "mobilenet_v2_0.35_96", "resnet_v1_50", "re
 ONE_OF_A_FAMILY = ("mobilenet_v1_0.25_128", "resnet_v1_50")
 # Variables and end points at the published size, where there is a table of them.
 EVERYDAY_TABLES = (*EVERYDAY, "mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "resnet_v1_101")
+
+# What a variant's record says beside its architecture.
+_BESIDE_THE_NET = {"name", "input_size", "published", "checkpoint", "archive"}
 
 # Ends of the names of end points that are logits; the last of a model is what it returns.
 LOGITS = ("Logits", "/spatial_squeeze")
@@ -25,6 +33,45 @@ def input_size(name: str) -> int:
     return next((size for key, size in _INPUT_SIZES.items() if name.startswith(key)), 64)
 
 
+@functools.cache
+def is_first_of_its_net(name: str) -> bool:
+    """Whether no model before it is the same net for images of another size.
+
+    At the size of `input_size` all of them compute the same, so the ladder climbs one of them.
+    """
+    same = [other for other in models.list_models() if _net(other) == _net(name)]
+    return name == min(same, key=lambda other: (models.get_variant(other).input_size, other))
+
+
+def _net(name: str) -> dict[str, object]:
+    record = models.get_variant(name)
+    fields = (field.name for field in dataclasses.fields(record))
+    return {field: getattr(record, field) for field in fields if field not in _BESIDE_THE_NET}
+
+
+def nets(everyday: Collection[str] = EVERYDAY) -> list:
+    """Test parameters: a model of each net."""
+    return names(is_first_of_its_net, everyday)
+
+
+def names(is_wanted: Callable[[str], bool], everyday: Collection[str] = EVERYDAY) -> list:
+    """Test parameters: the models that are wanted, `large` if not for every day.
+
+    Tests of one model share a worker, and so what they have made of it.
+    """
+    return [
+        pytest.param(
+            name,
+            marks=[
+                pytest.mark.xdist_group(name),
+                *([] if name in everyday else [pytest.mark.large]),
+            ],
+        )
+        for name in models.list_models()
+        if is_wanted(name)
+    ]
+
+
 def without_dropout(name: str) -> dict[str, float]:
     """The option that turns dropout off; ResNet has none."""
     return {} if name.startswith("resnet") else {"dropout_keep_prob": 1.0}
@@ -33,6 +80,11 @@ def without_dropout(name: str) -> dict[str, float]:
 def has_output_stride(name: str) -> bool:
     """Whether the model can be made atrous."""
     return any(name.startswith(key) for key in _LAST_MAPS)
+
+
+def is_atrous_net(name: str) -> bool:
+    """Whether it is the first of its net, and the net can be made atrous."""
+    return is_first_of_its_net(name) and has_output_stride(name)
 
 
 def last_map(name: str) -> str:

@@ -13,10 +13,7 @@ CLASSES = 10
 LABELS = np.arange(4)
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 every_stage = pytest.mark.parametrize("stage", models.STAGES)
-every_name = pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ladder_plan.EVERYDAY],
-)
+every_net = pytest.mark.parametrize("name", ladder_plan.nets())
 
 
 def create(name, stage, **settings):
@@ -43,7 +40,7 @@ def fit(model, images):
     return model.fit(images, LABELS, batch_size=4, epochs=2, verbose=0).history["loss"]
 
 
-@every_name
+@every_net
 @every_stage
 def test_trained_inside_a_functional_model_and_saved_in_every_format(name, stage, tmp_path):
     images, inner = images_of(name), create(name, stage)
@@ -71,7 +68,7 @@ def test_trained_inside_a_functional_model_and_saved_in_every_format(name, stage
         assert_close(other(images), expected, SAME, form)
 
 
-@every_name
+@every_net
 @every_stage
 def test_mixed_precision_keeps_float32_variables_and_logits(name, stage):
     model = create(name, stage, dtype="mixed_bfloat16")
@@ -81,7 +78,7 @@ def test_mixed_precision_keeps_float32_variables_and_logits(name, stage):
     assert model(images_of(name)).dtype == "float32"
 
 
-@every_name
+@every_net
 @every_stage
 def test_images_that_do_not_fit(name, stage):
     model = create(name, stage)
@@ -100,7 +97,7 @@ def test_images_that_do_not_fit(name, stage):
             assert "\n" not in str(caught.value)
 
 
-@every_name
+@every_net
 @every_stage
 def test_options_that_are_not_allowed(name, stage):
     for option, value in {

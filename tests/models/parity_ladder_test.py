@@ -28,23 +28,8 @@ OTHER_STAGES = [stage for stage in models.STAGES if stage != "shimmed"]
 STEPS = 5
 
 
-def names(is_wanted=lambda name: True, everyday=ladder_plan.EVERYDAY):
-    """The models a test runs on: tests of one model share a worker, big ones are `large`."""
-    return [
-        pytest.param(
-            name,
-            marks=[
-                pytest.mark.xdist_group(name),
-                *([] if name in everyday else [pytest.mark.large]),
-            ],
-        )
-        for name in models.list_models()
-        if is_wanted(name)
-    ]
-
-
 # Of this scope, so that all tests of one version run in a row and share what it gave.
-every_name = pytest.mark.parametrize("name", names(), scope="module")
+every_net = pytest.mark.parametrize("name", ladder_plan.nets(), scope="module")
 other_stages = pytest.mark.parametrize("stage", OTHER_STAGES, scope="module")
 every_stage = pytest.mark.parametrize("stage", models.STAGES)
 
@@ -81,7 +66,7 @@ def values(model):
 
 
 @every_stage
-@pytest.mark.parametrize("name", names(goldens.has_table, ladder_plan.EVERYDAY_TABLES))
+@pytest.mark.parametrize("name", ladder_plan.names(goldens.has_table, ladder_plan.EVERYDAY_TABLES))
 def test_variables_and_end_points(name, stage):
     table, size = goldens.table(name), models.get_variant(name).input_size
     model = models.create(name, stage)
@@ -130,7 +115,7 @@ def golden_tolerance(name):
 
 
 @every_stage
-@pytest.mark.parametrize("name", names(goldens.has_outputs))
+@pytest.mark.parametrize("name", ladder_plan.names(goldens.has_outputs))
 def test_outputs_and_moving_statistics(name, stage):
     table, expected = goldens.table(name), goldens.outputs(name)
     model, size = formula_model(name, stage), models.get_variant(name).input_size
@@ -238,13 +223,13 @@ def assert_all_close(actual, expected, tolerance):
         assert_close(actual[key], expected[key], tolerance, key)
 
 
-@every_name
+@every_net
 @other_stages
 def test_the_variables_are_the_same(name, stage):
     assert climb(name, stage).variables == climb(name, "shimmed").variables
 
 
-@every_name
+@every_net
 @other_stages
 def test_every_end_point_is_equal(name, stage):
     actual, expected = climb(name, stage), climb(name, "shimmed")
@@ -252,27 +237,27 @@ def test_every_end_point_is_equal(name, stage):
     assert_all_close(actual.train_end_points, expected.train_end_points, SAME)
 
 
-@every_name
+@every_net
 @other_stages
 def test_the_regularization_losses_are_equal(name, stage):
     assert_close(sum(climb(name, stage).losses), sum(climb(name, "shimmed").losses), SAME)
     assert len(climb(name, stage).losses) == len(climb(name, "shimmed").losses)
 
 
-@every_name
+@every_net
 @other_stages
 def test_the_moving_statistics_are_equal(name, stage):
     actual, expected = climb(name, stage), climb(name, "shimmed")
     assert_all_close(actual.statistics, expected.statistics, SAME)
 
 
-@every_name
+@every_net
 @other_stages
 def test_every_gradient_is_equal(name, stage):
     assert_all_close(climb(name, stage).gradients, climb(name, "shimmed").gradients, GRADIENT)
 
 
-@every_name
+@every_net
 @other_stages
 def test_one_step_of_each_optimizer_is_equal(name, stage):
     actual, expected = climb(name, stage), climb(name, "shimmed")
@@ -280,7 +265,7 @@ def test_one_step_of_each_optimizer_is_equal(name, stage):
     assert_all_close(actual.after_rmsprop, expected.after_rmsprop, SAME)
 
 
-@every_name
+@every_net
 @other_stages
 def test_five_steps_are_equal(name, stage):
     actual, expected = climb(name, stage), climb(name, "shimmed")
@@ -300,7 +285,7 @@ def drawn(name, stage):
     return weights, logits
 
 
-@every_name
+@every_net
 @other_stages
 def test_random_weights_and_dropout_are_equal(name, stage):
     (weights, logits), (others, expected) = drawn(name, stage), drawn(name, "shimmed")
@@ -311,7 +296,7 @@ def test_random_weights_and_dropout_are_equal(name, stage):
 # Rung 9.
 
 
-@pytest.mark.parametrize("name", names(ladder_plan.has_output_stride))
+@pytest.mark.parametrize("name", ladder_plan.names(ladder_plan.is_atrous_net))
 @every_stage
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_atrous_maps_hold_the_plain_ones(name, stage, output_stride):
@@ -331,7 +316,7 @@ def test_atrous_maps_hold_the_plain_ones(name, stage, output_stride):
 # Rung 10, what `models_in_use_test.py` leaves: XLA, and the counted multiply-adds.
 
 
-@every_name
+@every_net
 def test_xla_computes_the_same(name):
     """Outputs and statistics; gradients at ReLU's corners depend on the last bit of a sum."""
     plain = formula_model(name, "native", batch_norm_decay=0.9)
@@ -343,7 +328,7 @@ def test_xla_computes_the_same(name):
     assert_all_close(values(compiled), values(plain), XLA)
 
 
-@every_name
+@pytest.mark.parametrize("name", ladder_plan.names(lambda name: True))
 def test_figures_that_were_published_are_counted_or_explained(name):
     published, counts = models.get_variant(name).published, count(name)
     for figure, rounding in {"parameters": 0.01, "multiply_adds": 0.5}.items():

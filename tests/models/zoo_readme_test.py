@@ -1,6 +1,7 @@
 """The table of what runs where in models/README.md has every model, and tells what is planned."""
 
 import fnmatch
+import importlib
 import re
 from pathlib import Path
 
@@ -21,3 +22,15 @@ def test_every_model_is_in_one_row(name):
 def test_the_everyday_models_are_those_of_the_plan():
     told = [name for _, everyday, _ in ROWS for name in re.findall(r"`(\S+?)`", everyday)]
     assert sorted(told) == sorted(ladder_plan.EVERYDAY)
+
+
+def options_of(name):
+    record = models.get_variant(name)
+    variants = importlib.import_module(f"shimzoo.models.{record.family}.variants")
+    return type(record), variants.Options.of(record)
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_every_model_is_a_net_that_the_ladder_climbs(name):
+    climbed = [param.values[0] for param in ladder_plan.nets()]
+    assert any(options_of(other) == options_of(name) for other in climbed)
