@@ -122,7 +122,9 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def _call_portable(self, inputs: Any, training: bool) -> Any:
         ops = keras.ops
-        dtype = keras.backend.result_type(inputs.dtype, "float32")
+        # Not `keras.backend.result_type`, which makes float32 of float64 on JAX.
+        is_double = keras.backend.standardize_dtype(inputs.dtype) == "float64"
+        dtype = "float64" if is_double else "float32"
         x = ops.cast(inputs, dtype)
         mean, variance = self.moving_mean, self.moving_variance
         if training:
