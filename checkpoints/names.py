@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 # Keras' last part of a variable's path -> TF-Slim's.
 SUFFIXES = {"kernel": "weights", "bias": "biases", "depthwise_kernel": "depthwise_weights"}
 
+# The average that `tf.train.ExponentialMovingAverage` keeps of a variable.
+AVERAGE = "/ExponentialMovingAverage"
+
 # What training leaves in a checkpoint beside the model: kind -> pattern. A `base` has to be a
-# variable of the model or the file, so that a model may still name a variable of its own so.
+# variable of the model or the file, so that a model may still name a variable of its own so; that
+# of a replica's copy is what stands before and behind `/replica_1`.
 _LEFT_OUT = {
+    "replicas' copies": re.compile(r"(?P<base>.+)/replica_\d+(?P<rest>/.+)?"),
     "optimizer slots": re.compile(
         r"(?P<base>.+)/(Momentum|RMSProp(_[12])?|Adam(_1)?|Adagrad|Adadelta(_1)?|Ftrl(_1)?)"
     ),
     "optimizer counters": re.compile(r"(.+/)?beta[12]_power"),
-    "moving averages": re.compile(r"(?P<base>.+)/ExponentialMovingAverage"),
+    "moving averages": re.compile(rf"(?P<base>.+){AVERAGE}"),
     "global step": re.compile(r"(.+/)?global_step"),
 }
 
@@ -106,7 +111,8 @@ def left_out_kind(name: str, variables: Collection[str]) -> str | None:
         For instance `"optimizer slots"`, or None for what could be a model's variable.
     """
     for kind, pattern in _LEFT_OUT.items():
-        match = pattern.fullmatch(name)
-        if match and match.groupdict().get("base", name) in variables:
-            return kind
+        if match := pattern.fullmatch(name):
+            base, rest = (match.groupdict().get(part) or "" for part in ("base", "rest"))
+            if not base or base + rest in variables:
+                return kind
     return None

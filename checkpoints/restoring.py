@@ -2,81 +2,62 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
 
 from .. import models
-from .assignment import tensors_for
-from .names import left_out_kind, tf1_name, variables_of
-from .reading import (
-    Checkpoint,
-    TensorSpec,
-    is_keras_file,
-    locate,
-    open_checkpoint,
-    open_keras_file,
-)
+from . import optimizer_state
+from .checkpoint import Checkpoint
+from .fitting import Ema, Fit, Rules, fit, spec_of
+from .names import tf1_name, variables_of
+from .opening import named, open_checkpoint
+from .report import RestoreReport
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-    from .names import AnyVariable
-
-# Of each kind of difference a message shows so many.
-_SHOWN = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class RestoreReport:
-    """What `restore` did.
-
-    Args:
-        path: The file that was read, or the prefix of the `.index` and `.data` files.
-        format: `"tf1"`, `"tf2"`, `"h5"` or `"keras"`.
-        restored: TF1 names of the model's variables, all of which were filled.
-        left_out: Names in the file that are no model's, by kind: `"optimizer slots"`,
-            `"optimizer counters"`, `"moving averages"`, `"global step"`.
-    """
-
-    path: Path
-    format: str
-    restored: tuple[str, ...]
-    left_out: dict[str, tuple[str, ...]]
-
-    def __str__(self) -> str:
-        text = f"Restored {len(self.restored)} variables from {self.path} ({self.format})"
-        if self.left_out:
-            kinds = ", ".join(f"{len(names)} {kind}" for kind, names in self.left_out.items())
-            text += f"; left out {kinds}"
-        return text + "."
 
 
 def restore(
     model: keras.Layer | tf.Module,
     path: str | Path,
-    assignment_map: Mapping[str, str] | None = None,
+    *,
+    rename: Mapping[str, str] | None = None,
+    exclude: Sequence[str] = (),
+    exclude_head: bool = False,
+    ema: Ema = "auto",
+    include_optimizer: bool = False,
 ) -> RestoreReport:
     """Fills all variables of a model from a checkpoint of any of its versions.
 
     Every variable of the model has to be in the checkpoint, with the same shape and dtype, and
     every tensor of the checkpoint has to be a variable of the model; optimizer slots, moving
-    averages and the global step are left out. If anything does not fit, the model keeps its values.
+    averages, copies of replicas and the global step are left out. If anything does not fit, the
+    model keeps its values.
 
     Args:
         model: A built model: one of `shimzoo.models`, or any Keras model or layer or `tf.Module`
             whose variables carry TF1 names.
-        path: A name-based TF1 checkpoint (prefix, or one of its files), a TF2 checkpoint that
-            `save` wrote, a `.weights.h5` or `.keras` file, or a directory or `checkpoint` state
-            file, which stand for the newest one.
-        assignment_map: For a model whose names differ from the checkpoint's, or that shares but a
-            part with it: name or scope in the checkpoint -> name or scope in the model, as for
-            `tf.compat.v1.train.init_from_checkpoint`. Scopes end in "/"; "/" alone is all. Only
-            what is mapped is filled, and other tensors in the checkpoint are not looked at.
+        path: A TF1 checkpoint (prefix, or one of its files; version V2 or V1), a `.tar.gz` or
+            `.tgz` of one, a TF1 SavedModel's directory, a frozen graph (`.pb`), a TF2 checkpoint
+            (`tf.train.Checkpoint` of the model or of objects that hold it), a `.weights.h5`,
+            `.keras` or `.safetensors` file, or a directory or `checkpoint` state file, which stand
+            for the newest one.
+        rename: For a file whose names differ from the model's: what is in the file -> what it is
+            in the model. Scopes end in "/", as for `tf.compat.v1.train.init_from_checkpoint`, and
+            "/" alone is all; anything else is a regular expression for a whole name, whose groups
+            the new name can have (`re.Match.expand`). The first that matches counts. Tensors that
+            none matches are left out.
+        exclude: Variables that keep their values: names, scopes or regular expressions for them.
+            Tensors of these names are left out.
+        exclude_head: Likewise for the variant's head: the layers that depend on the classes.
+        ema: Whether moving averages (`<name>/ExponentialMovingAverage`) are taken for the
+            variables: `"auto"` where every variable has one; True where there is one, and every
+            trainable variable has to have it; False never.
+        include_optimizer: Whether to restore the state of the model's optimizer too, from names
+            as TF1 has them (SGD with momentum, RMSprop, Adam).
 
     Returns:
         What was restored and what was left out.
@@ -89,34 +70,45 @@ def restore(
     variables = variables_of(model)
     if not variables:
         raise ValueError(f"{model.name} has no variables yet: call it on images, or build it.")
-    path = locate(path)
-    if is_keras_file(path):
-        if assignment_map is not None or not isinstance(model, keras.Model):
-            raise ValueError(
-                f"{path} is a file of Keras, which only a whole keras.Model can read, and without "
-                "assignment_map."
-            )
-        wanted = tensors_for(variables, ())
-        checkpoint, fit = _open_keras_file(path, model, _specs(wanted))
-    else:
-        checkpoint = open_checkpoint(path)
-        wanted = tensors_for(variables, checkpoint.specs, assignment_map)
-        fit = _Fit.of(_specs(wanted), checkpoint.specs, is_partial=assignment_map is not None)
-    if not fit.is_perfect:
-        raise ValueError(f"{path} does not fit {_describe(model)}: {fit.describe()}.")
-    values = {name: checkpoint.read(name) for name in wanted}
-    for name, variable in wanted.items():
-        variable.assign(values[name])
-    restored = tuple(tf1_name(variable) for variable in wanted.values())
-    return RestoreReport(path, checkpoint.format, restored, fit.left_out)
+    rules = Rules(rename, [*exclude, *(_head_of(model) if exclude_head else ())], ema)
+    with open_checkpoint(path) as opened:
+        checkpoint, found = _fitting(model, variables, opened, rules)
+        if not found.is_perfect:
+            raise ValueError(f"{opened.path} does not fit {_describe(model)}: {found.describe()}.")
+        values = {tensor: checkpoint.read(tensor) for tensor in found.sources}
+        if include_optimizer:
+            _restore_optimizer(model, checkpoint)
+    for tensor, variable in found.sources.items():
+        variable.assign(values.pop(tensor))
+    return RestoreReport(
+        path=opened.path,
+        format=checkpoint.format,
+        restored={tf1_name(variable): tensor for tensor, variable in found.sources.items()},
+        specs={tf1_name(variable): spec_of(variable) for variable in found.sources.values()},
+        excluded=tuple(found.excluded),
+        left_out=found.left_out,
+        is_averaged=found.is_averaged,
+    )
 
 
-def _specs(variables: dict[str, AnyVariable]) -> dict[str, TensorSpec]:
-    return {name: _spec(variable) for name, variable in variables.items()}
+def _head_of(model: keras.Layer | tf.Module) -> list[str]:
+    variant = getattr(model, "variant", None)
+    if not isinstance(variant, models.Variant):
+        raise ValueError(
+            f"{model.name} is no model of the zoo, so it is not known which layers are its head: "
+            "name them with exclude."
+        )
+    return [f"{model.name}/{scope}" for scope in variant.head_scopes]
 
 
-def _spec(variable: AnyVariable) -> TensorSpec:
-    return TensorSpec(tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype))
+def _restore_optimizer(model: keras.Model, checkpoint: Checkpoint) -> None:
+    slots = [name for name in checkpoint.specs if _may_be_a_slot(name)]
+    optimizer_state.restore(model, {name: checkpoint.read(name) for name in slots})
+
+
+def _may_be_a_slot(name: str) -> bool:
+    last = name.rpartition("/")[2]
+    return last == optimizer_state.GLOBAL_STEP or last.startswith(("Momentum", "RMSProp", "Adam"))
 
 
 def _describe(model: keras.Layer | tf.Module) -> str:
@@ -124,17 +116,27 @@ def _describe(model: keras.Layer | tf.Module) -> str:
     return f"{model.name} ({variant.name})" if variant else model.name
 
 
-def _open_keras_file(
-    path: Path, model: keras.Model, wanted: dict[str, TensorSpec]
-) -> tuple[Checkpoint, _Fit]:
-    """Reads the file as the version of the model that wrote it, which it does not tell."""
+def _fitting(
+    model: keras.Layer | tf.Module, variables: Sequence, opened: Checkpoint, rules: Rules
+) -> tuple[Checkpoint, Fit]:
+    """The checkpoint with names, and how it fits.
+
+    Where the file has none they are those of the version of the model that wrote it, which the file
+    does not tell either: of all versions the one that fits best.
+    """
+    if opened.is_named:
+        return opened, fit(variables, opened, rules)
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"{opened.path} has no TF1 names, which only a whole keras.Model can give it."
+        )
     tried = []
     for version in _versions(model):
-        checkpoint = open_keras_file(path, version)
-        fit = _Fit.of(wanted, checkpoint.specs)
-        if fit.is_perfect:
-            return checkpoint, fit
-        tried.append((checkpoint, fit))
+        checkpoint = named(opened, version)
+        found = fit(variables, checkpoint, rules)
+        if found.is_perfect:
+            return checkpoint, found
+        tried.append((checkpoint, found))
     return min(tried, key=lambda attempt: attempt[1].distance)
 
 
@@ -144,80 +146,3 @@ def _versions(model: keras.Model) -> Iterator[keras.Model]:
         for stage in models.STAGES:
             if stage != models.stage_of(model):
                 yield models.in_stage(model, stage)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Fit:
-    """How the tensors of a checkpoint fit a model's variables."""
-
-    missing: list[str]
-    unused: list[str]
-    unequal: list[str]
-    left_out: dict[str, tuple[str, ...]]
-    wanted_count: int
-    is_partial: bool
-
-    @classmethod
-    def of(
-        cls,
-        wanted: dict[str, TensorSpec],
-        stored: dict[str, TensorSpec],
-        *,
-        is_partial: bool = False,
-    ) -> _Fit:
-        unused: list[str] = []
-        left_out: dict[str, tuple[str, ...]] = {}
-        known = wanted.keys() | stored.keys()
-        for name in sorted(stored.keys() - wanted.keys()):
-            kind = left_out_kind(name, known)
-            if kind is None:
-                unused.append(name)
-            else:
-                left_out[kind] = (*left_out.get(kind, ()), name)
-        return cls(
-            missing=[name for name in wanted if name not in stored],
-            unused=unused,
-            unequal=[
-                f"{name} is {stored[name]} in the file and {spec} in the model"
-                for name, spec in wanted.items()
-                if name in stored and stored[name] != spec
-            ],
-            left_out=left_out,
-            wanted_count=len(wanted),
-            is_partial=is_partial,
-        )
-
-    @property
-    def distance(self) -> tuple[int, int]:
-        """Differences in names, which weigh more, and in shapes and dtypes."""
-        unused = 0 if self.is_partial else len(self.unused)
-        return len(self.missing) + unused, len(self.unequal)
-
-    @property
-    def is_perfect(self) -> bool:
-        return self.distance == (0, 0)
-
-    def describe(self) -> str:
-        parts = []
-        if self.unequal:
-            parts.append(f"{len(self.unequal)} of another shape or dtype: {_some(self.unequal)}")
-        if self.missing:
-            near = [self._with_nearest(name) for name in self.missing[:_SHOWN]]
-            parts.append(
-                f"{len(self.missing)} of the model's {self.wanted_count} variables are not in the "
-                f"file: {_some([*near, *self.missing[_SHOWN:]])}"
-            )
-        if self.unused and not self.is_partial:
-            parts.append(
-                f"{len(self.unused)} tensors of the file are not in the model: {_some(self.unused)}"
-            )
-        return "; ".join(parts)
-
-    def _with_nearest(self, name: str) -> str:
-        nearest = difflib.get_close_matches(name, self.unused, n=1)
-        return f"{name} (nearest in the file: {nearest[0]})" if nearest else name
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -5,57 +5,147 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from . import optimizer_state
 from .names import by_tf1_name
-from .reading import INTERNAL_PREFIX, NAMED_VARIABLES
+from .tensorflow_files import INTERNAL_PREFIX, NAMED_VARIABLES
 
-FORMATS = ("tf1", "tf2", "h5")
-_KERAS_SUFFIX = ".weights.h5"
+# Format -> how the path has to end; those without an ending are prefixes of several files.
+SUFFIXES = {
+    "tf1": "",
+    "tf2": "",
+    "h5": ".weights.h5",
+    "keras": ".keras",
+    "safetensors": ".safetensors",
+}
+FORMATS = tuple(SUFFIXES)
 
 
-def save(model: keras.Model, path: str | Path, format: str = "tf1") -> None:
+def save(
+    model: keras.Model, path: str | Path, format: str = "tf1", *, include_optimizer: bool = False
+) -> None:
     """Saves all variables of a model.
 
     An older checkpoint of that path is replaced as the last step, at once.
 
     Args:
         model: A built model.
-        path: For `"tf1"` and `"tf2"` the prefix of the files to write, for `"h5"` a file name
-            that ends in `.weights.h5`. Missing directories are made.
+        path: For `"tf1"` and `"tf2"` the prefix of the files to write, for the others a file name
+            that ends as `SUFFIXES` says. Missing directories are made.
         format: `"tf1"` is a name-based checkpoint in TF1's V2 format, for `tf.train.Saver` and for
             every version of the model. `"tf2"` is a `tf.train.Checkpoint` of `model`, and of a
             dict `variables` from TF1 names to variables, by which every version of the model
-            finds its own. `"h5"` is Keras' file for `load_weights`.
+            finds its own. `"h5"` is Keras' file for `load_weights`, `"keras"` the one for
+            `keras.saving.load_model`, and `"safetensors"` has the tensors by TF1 name.
+        include_optimizer: Whether to save the state of the model's optimizer too, with the names
+            and the meaning it has in TF1 checkpoints; formats `"tf1"`, `"tf2"` and
+            `"safetensors"`. (Keras' own files hold that of a compiled model in any case.)
 
     Raises:
-        ValueError: Unknown format, a path that does not suit it, or a model without variables.
+        ValueError: Unknown format, a path that does not suit it, a model without variables, or an
+            optimizer whose state has no place in the format.
         OSError: The files can't be written; an older checkpoint is left as it was.
     """
     path = Path(path)
-    if format not in FORMATS:
-        raise ValueError(f"There is no format {format!r}; formats are {', '.join(FORMATS)}.")
-    if (format == "h5") != path.name.endswith(_KERAS_SUFFIX):
-        ending = "end in" if format == "h5" else "not end in"
-        raise ValueError(f"A path for format {format!r} has to {ending} {_KERAS_SUFFIX}: {path}")
+    check_target(path, format)
     if not model.weights:
         raise ValueError(f"{model.name} has no variables yet: call it on images, or build it.")
+    if include_optimizer and format in ("h5", "keras"):
+        raise ValueError(
+            f"format {format!r} has no TF1 names for an optimizer's state: it holds Keras' own."
+        )
+    state = optimizer_state.tensors_of(model) if include_optimizer else {}
+    if format == "h5":
+        _publish_file(path, model.save_weights)
+    elif format == "keras":
+        _publish_file(path, model.save)
+    elif format == "safetensors":
+        write_safetensors({**_values_of(model), **state}, path)
+    elif format == "tf1":
+        write_names({**_values_of(model), **state}, path)
+    else:
+        write_objects(checkpoint_objects(model, state), path)
+
+
+def check_target(path: Path, format: str) -> None:
+    """Raises ValueError if the format is none of `FORMATS`, or the path does not suit it."""
+    if format not in FORMATS:
+        raise ValueError(f"There is no format {format!r}; formats are {', '.join(FORMATS)}.")
+    if path.name.endswith(SUFFIXES[format] or tuple(filter(None, SUFFIXES.values()))) != bool(
+        SUFFIXES[format]
+    ):
+        others = " or ".join(filter(None, SUFFIXES.values()))
+        ending = f"end in {SUFFIXES[format]}" if SUFFIXES[format] else f"not end in {others}"
+        raise ValueError(f"A path for format {format!r} has to {ending}: {path}")
+
+
+def write_safetensors(tensors: Mapping[str, np.ndarray], path: Path) -> None:
+    """Writes tensors by name into a safetensors file.
+
+    Raises:
+        ValueError: A tensor of a dtype that NumPy has not.
+        OSError: The file can't be written; an older one is left as it was.
+    """
+    import safetensors
+    import safetensors.numpy
+
+    for name, value in tensors.items():
+        if value.dtype.kind not in "fiub":
+            raise ValueError(f"{name} is {value.dtype}, which safetensors can't be given by NumPy.")
+    contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    # `ascontiguousarray` makes vectors of scalars.
+    contiguous = {name: value.reshape(tensors[name].shape) for name, value in contiguous.items()}
+
+    def write(file: Path) -> None:
+        try:
+            safetensors.numpy.save_file(contiguous, file, metadata={"format": "tf1 names"})
+        except safetensors.SafetensorError as error:
+            raise OSError(str(error)) from error
+
+    _publish_file(path, write)
+
+
+def write_names(tensors: Mapping[str, Any], path: Path) -> None:
+    """Writes tensors by name into a TF1 checkpoint.
+
+    Raises:
+        OSError: The files can't be written; an older checkpoint is left as it was.
+    """
+    with _scratch_directory(path) as scratch, _tensorflow_errors_as_os_errors():
+        _write_bundle(scratch / path.name, tensors)
+        _publish(scratch / path.name, path)
+
+
+def write_objects(objects: Mapping[str, Any], path: Path) -> None:
+    """Writes a `tf.train.Checkpoint` of some objects.
+
+    Raises:
+        OSError: The files can't be written; an older checkpoint is left as it was.
+    """
+    import tensorflow as tf
+
+    with _scratch_directory(path) as scratch, _tensorflow_errors_as_os_errors():
+        tf.train.Checkpoint(**objects).write(str(scratch / path.name))
+        _publish(scratch / path.name, path)
+
+
+def _values_of(model: keras.Model) -> dict[str, np.ndarray]:
+    return {
+        name: keras.ops.convert_to_numpy(variable.value)
+        for name, variable in by_tf1_name(model.weights).items()
+    }
+
+
+def _publish_file(path: Path, write: Callable[[Path], None]) -> None:
     with _scratch_directory(path) as scratch:
-        written = scratch / path.name
-        if format == "h5":
-            model.save_weights(written)
-            os.replace(written, path)
-        else:
-            with _tensorflow_errors_as_os_errors():
-                if format == "tf1":
-                    _write_names(model, written)
-                else:
-                    _write_objects(model, written)
-                _publish(written, path)
+        write(scratch / path.name)
+        os.replace(scratch / path.name, path)
 
 
 @contextlib.contextmanager
@@ -79,15 +169,7 @@ def _tensorflow_errors_as_os_errors() -> Iterator[None]:
         raise OSError(error.message) from error
 
 
-def _write_names(model: keras.Model, prefix: Path) -> None:
-    values = {
-        name: keras.ops.convert_to_numpy(variable.value)
-        for name, variable in by_tf1_name(model.weights).items()
-    }
-    _write_bundle(prefix, values)
-
-
-def _write_bundle(prefix: Path, values: dict) -> None:
+def _write_bundle(prefix: Path, values: Mapping[str, Any]) -> None:
     import tensorflow as tf
 
     tf.raw_ops.SaveV2(
@@ -98,34 +180,30 @@ def _write_bundle(prefix: Path, values: dict) -> None:
     )
 
 
-def _write_objects(model: keras.Model, prefix: Path) -> None:
-    import tensorflow as tf
-
-    tf.train.Checkpoint(**checkpoint_objects(model)).write(str(prefix))
-
-
-def checkpoint_objects(model: keras.Model) -> dict[str, Any]:
+def checkpoint_objects(
+    model: keras.Model, state: Mapping[str, np.ndarray] | None = None
+) -> dict[str, Any]:
     """What a `tf.train.Checkpoint` has to hold so that every version of a model can restore it.
 
     Args:
         model: A built model.
+        state: More tensors by TF1 name, such as an optimizer's.
 
     Returns:
         Keyword arguments of `tf.train.Checkpoint`: the model, and its variables by TF1 name, each
         of which is stored once. On another backend than TensorFlow only copies of the variables.
     """
-    named = by_tf1_name(model.weights)
-    if keras.config.backend() == "tensorflow":
-        variables = {name: variable.value for name, variable in named.items()}
-        return {"model": model, NAMED_VARIABLES: variables}
     import tensorflow as tf
 
-    return {
-        NAMED_VARIABLES: {
-            name: tf.Variable(keras.ops.convert_to_numpy(variable.value))
-            for name, variable in named.items()
+    more = {name: tf.Variable(value) for name, value in (state or {}).items()}
+    if keras.config.backend() == "tensorflow":
+        named = by_tf1_name(model.weights).items()
+        return {
+            "model": model,
+            NAMED_VARIABLES: {name: variable.value for name, variable in named} | more,
         }
-    }
+    copies = {name: tf.Variable(value) for name, value in _values_of(model).items()}
+    return {NAMED_VARIABLES: copies | more}
 
 
 def _publish(written: Path, path: Path) -> None:

@@ -41,6 +41,7 @@ class Variant:
         scope: TF1 scope of the variables, which is also the model's name.
         input_size: Height and width of the images it was trained on, in pixels.
         num_classes: Classes of the published head.
+        head_scopes: Scopes of what depends on the classes, below `scope`; auxiliary heads whole.
         labels_offset: What is subtracted from an ImageNet label (1 to 1000, 0 is background) to
             get the class: 0 for heads of 1001 classes, 1 for heads of 1000.
         preprocessing: TF-Slim's name of the preprocessing: `"inception"` scales to [-1, 1],
@@ -57,6 +58,7 @@ class Variant:
     scope: str
     input_size: int
     num_classes: int
+    head_scopes: tuple[str, ...]
     labels_offset: int
     preprocessing: str
     paper: str

@@ -107,6 +107,7 @@ def _variant(
         scope=SCOPE,
         input_size=input_size,
         num_classes=NUM_CLASSES,
+        head_scopes=("Logits",),
         labels_offset=0,
         preprocessing="inception",
         paper=PAPER,

@@ -99,6 +99,7 @@ def _variant(version: int, layers: int, archive: str | None, published: Publishe
         scope=name,
         input_size=INPUT_SIZE,
         num_classes=NUM_CLASSES[version],
+        head_scopes=("logits",),
         labels_offset=1001 - NUM_CLASSES[version],
         preprocessing=PREPROCESSING[version],
         paper=PAPERS[version],

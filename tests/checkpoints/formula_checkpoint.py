@@ -6,15 +6,15 @@ import numpy as np
 import tensorflow as tf
 
 
-def write(path: Path, values: dict[str, np.ndarray], *, shards: int = 1) -> str:
-    """Writes a name-based checkpoint in a TF1 session; returns its prefix."""
+def write(path: Path, values: dict[str, np.ndarray], *, shards: int = 1, version: int = 2) -> str:
+    """Writes a name-based checkpoint in a TF1 session; returns its prefix, or V1's one file."""
     v1 = tf.compat.v1
     config = v1.ConfigProto(device_count={"CPU": shards})
     with tf.Graph().as_default(), v1.Session(config=config) as session:
         for i, (name, value) in enumerate(values.items()):
             with tf.device(f"/cpu:{i % shards}"):
                 v1.get_variable(name, initializer=value)
-        saver = v1.train.Saver(v1.global_variables(), sharded=True)
+        saver = v1.train.Saver(v1.global_variables(), sharded=version == 2, write_version=version)
         session.run(v1.global_variables_initializer())
         return saver.save(session, str(path), write_meta_graph=False)
 

@@ -95,12 +95,12 @@ def test_g16_with_what_training_left_there(make, tmp_path):
     owner = built(make)
     report = checkpoints.restore(owner, prefix)
     np.testing.assert_allclose(owner(INPUTS), OUTPUTS, rtol=1e-5)
-    assert set(report.left_out) == {"optimizer slots", "moving averages", "global step"}
+    assert set(report.left_out) == {"optimizer slots", "values beside averages", "global step"}
 
 
 @OBJECTS
 @pytest.mark.parametrize(
-    ("stored_under", "assignment_map"),
+    ("stored_under", "rename"),
     [
         ("old/scope/{}", {"old/scope/": "net/"}),
         ("old/net/{}", {"old/": "/"}),
@@ -118,46 +118,62 @@ def test_g16_with_what_training_left_there(make, tmp_path):
     ],
     ids=str,
 )
-def test_g16_an_assignment_map_for_renamed_scopes(make, stored_under, assignment_map, tmp_path):
+def test_g16_an_assignment_map_for_renamed_scopes(make, stored_under, rename, tmp_path):
     names = [stored_under.format(name.removeprefix("net/")) for name in SHAPES]
-    values = values_under(names) | {"something/else": np.zeros(2, "float32")}
+    values = values_under(names)
+    if "/" not in rename:
+        values["something/else"] = np.zeros(2, "float32")
     prefix = formula_checkpoint.write(tmp_path / "model.ckpt", values)
     owner = built(make)
-    report = checkpoints.restore(owner, prefix, assignment_map)
+    report = checkpoints.restore(owner, prefix, rename=rename)
     np.testing.assert_allclose(owner(INPUTS), OUTPUTS, rtol=1e-5)
     assert len(report.restored) == 4
 
 
-def test_g16_what_is_not_mapped_keeps_its_values(tmp_path):
+def test_g16_what_is_excluded_keeps_its_values(tmp_path):
     values = values_under(["a/kernel", "a/bias", "b/kernel", "b/bias"])
     prefix = formula_checkpoint.write(tmp_path / "model.ckpt", values)
     module = built(Module)
     before = [v.numpy() for v in module.variables[2:]]
-    report = checkpoints.restore(module, prefix, {"a/": "net/hidden/"})
-    assert report.restored == ("net/hidden/kernel", "net/hidden/bias")
+    report = checkpoints.restore(
+        module, prefix, rename={"a/": "net/hidden/"}, exclude=["net/logits"]
+    )
+    assert list(report.restored) == ["net/hidden/kernel", "net/hidden/bias"]
+    assert list(report.restored.values()) == ["a/kernel", "a/bias"]
+    assert report.excluded == ("net/logits/weights", "net/logits/biases")
+    assert report.left_out == {"not renamed": ("b/bias", "b/kernel")}
     np.testing.assert_array_equal(module.variables[0], values["a/kernel"])
     for variable, value in zip(module.variables[2:], before, strict=True):
         np.testing.assert_array_equal(variable, value)
 
 
 @pytest.mark.parametrize(
-    ("assignment_map", "message"),
+    ("rules", "message"),
     [
-        ({"net/": "nett/"}, r"maps 'net/' to 'nett/', which is no variable .* no scope"),
-        ({"net/": "net/hidden"}, r"one is a scope and the other is none"),
-        ({"a": "net/hidden/kerne"}, r"Near it: net/hidden/kernel"),
-        ({"a/": "net/"}, r"4 of the model's 4 variables are not in the file: a/hidden/kernel"),
-        ({"net/hidden/bias": "net/hidden/kernel"}, r"is float32\[4\] in the file and"),
+        ({"rename": {"nett/": "net/"}}, r"rename has 'nett/', which matches no tensor"),
+        ({"rename": {"net/": "nett/"}}, r"4 of the model's 4 variables are not in the file: net/"),
+        ({"rename": {"net/hidden/kerne": "x"}}, r"Near it: net/hidden/kernel"),
+        ({"rename": {"net/.*": "net/kernel"}}, r"rename makes 'net/kernel' of both"),
+        ({"rename": {"(": "net/kernel"}}, r"'\(' is no regular expression"),
+        ({"rename": {"net/hidden/bias": "net/hidden/kernel"}}, r"is float32\[4\] in the file and"),
+        (
+            {"exclude": ["net/logitss"]},
+            r"'net/logitss', which matches no variable .* Near it: net/l",
+        ),
+        ({"ema": True}, r"has no moving averages of 4 trainable variables: .* Pass ema=False"),
+        ({"ema": 1.0}, r"ema=1.0 is not allowed"),
+        ({"exclude_head": True}, r"is no model of the zoo"),
+        ({"include_optimizer": True}, r"has no optimizer: compile it"),
     ],
     ids=str,
 )
-def test_g16_a_map_that_does_not_fit_changes_nothing(assignment_map, message, tmp_path):
+def test_g16_rules_that_do_not_fit_change_nothing(rules, message, tmp_path):
     prefix = formula_checkpoint.write(tmp_path / "model.ckpt", VALUES)
-    layer = built(Layer)
-    before = layer(INPUTS)
+    model = built(Model)
+    before = model(INPUTS)
     with pytest.raises(ValueError, match=message):
-        checkpoints.restore(layer, prefix, assignment_map)
-    np.testing.assert_array_equal(layer(INPUTS), before)
+        checkpoints.restore(model, prefix, **rules)
+    np.testing.assert_array_equal(model(INPUTS), before)
 
 
 def test_g16_a_module_without_variables_is_told_so(tmp_path):
@@ -169,5 +185,5 @@ def test_g16_a_module_without_variables_is_told_so(tmp_path):
 def test_g16_a_keras_file_is_for_models(tmp_path):
     model = keras.Sequential([keras.Input([3]), Model()])
     model.save_weights(tmp_path / "model.weights.h5")
-    with pytest.raises(ValueError, match=r"only a whole keras\.Model can read"):
+    with pytest.raises(ValueError, match=r"which only a whole keras\.Model can give"):
         checkpoints.restore(built(Layer), tmp_path / "model.weights.h5")

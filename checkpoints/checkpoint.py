@@ -1,0 +1,63 @@
+"""What a checkpoint on disk is to the rest of this package: tensors by name, read one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# Format -> what messages call it.
+FORMAT_NAMES = {
+    "tf1": "TF1 name-based checkpoint",
+    "tf2": "TF2 object-based checkpoint",
+    "h5": "Keras weights file",
+    "keras": "Keras model file",
+    "safetensors": "safetensors file",
+    "graph": "frozen GraphDef",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorSpec:
+    """Shape and dtype of a tensor, as numbers and name."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{list(self.shape)}"
+
+    @property
+    def elements(self) -> int:
+        """Number of its elements."""
+        return math.prod(self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """An open checkpoint; good as long as the `with` of `open_checkpoint` that gave it lasts.
+
+    Args:
+        path: The file, or the prefix of the `.index` and `.data` files.
+        format: A key of `FORMAT_NAMES`.
+        specs: Shape and dtype of every tensor by its name.
+        read: Gives the value of a tensor by its name; ValueError if the file is damaged there.
+        is_named: Whether the names are TF1 names; else they say where in the file a tensor is.
+    """
+
+    path: Path
+    format: str
+    specs: dict[str, TensorSpec]
+    read: Callable[[str], np.ndarray]
+    is_named: bool = True
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, as a sentence."""
+    line = (getattr(error, "message", None) or str(error)).strip().split("\n")[0]
+    return line if line.endswith(".") else line + "."

@@ -1,0 +1,154 @@
+"""Files of Keras, `.weights.h5` and `.keras`: read by place, and named by a model."""
+
+import contextlib
+import functools
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from .checkpoint import Checkpoint, TensorSpec, first_line
+from .locating import KERAS_SUFFIXES
+from .names import tf1_name
+
+# What deflate makes of zeros at best.
+_MOST_GROWTH = 1100
+
+
+def is_keras_file(path: Path) -> bool:
+    """Whether Keras wrote it, to be judged by its name."""
+    return path.name.endswith(KERAS_SUFFIXES)
+
+
+def open_keras_file(path: Path, model: keras.Model) -> Checkpoint:
+    """Reads a `.weights.h5` or `.keras` file as if to load it into a model.
+
+    Keras stores weights by their place in the model, so only a model of the same make can tell
+    what is what. Keras' own loading is run on `model`, with layers that note what they are offered
+    and keep their weights.
+
+    Args:
+        path: The file.
+        model: A built model.
+
+    Returns:
+        The weights by TF1 name; those that the model has no place for by the layers' names.
+
+    Raises:
+        ValueError: The file is damaged or none of Keras'.
+    """
+    values: dict[str, np.ndarray] = {}
+    noted: set[str] = set()
+
+    def note(layer: keras.Layer, store: Any) -> None:
+        wanted: dict[str, Any] = {}
+        layer.save_own_variables(wanted)
+        for key in wanted.keys() & set(store.keys()):
+            noted.add(f"{store._h5_entry_group.name}/{key}")
+            if isinstance(wanted[key], keras.Variable):  # Else a remark of the layer's own.
+                values[tf1_name(wanted[key])] = store[key]
+
+    with _damage_named(path):
+        stored = _stored_tensors(path)
+        with _loading_replaced(model, note):
+            model.load_weights(path)
+    specs = {name: TensorSpec(value.shape, value.dtype.name) for name, value in values.items()}
+    specs |= dict(stored[place] for place in sorted(stored.keys() - noted))
+    return Checkpoint(path, _format_of(path), specs, values.__getitem__)
+
+
+def stored_in_keras_file(path: Path) -> Checkpoint:
+    """What a file of Keras tells by itself: shapes, and the names of the layers around them.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: It is no weights file of Keras, or a damaged one.
+    """
+    with _damage_named(path):
+        specs = dict(_stored_tensors(path).values())
+    return Checkpoint(path, _format_of(path), specs, _unreadable, is_named=False)
+
+
+def _unreadable(name: str) -> np.ndarray:
+    raise KeyError(f"{name}: tensors of a Keras file are read once a model has named them.")
+
+
+def _format_of(path: Path) -> str:
+    return "keras" if path.suffix == ".keras" else "h5"
+
+
+@contextlib.contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} is not a weights file of Keras, or a damaged one: {first_line(error)}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _loading_replaced(model: keras.Model, note: Callable[[keras.Layer, Any], None]) -> Iterator:
+    """Lets `note(layer, store)` be called in place of `layer.load_own_variables(store)`."""
+    replaced: dict[Any, Callable] = {
+        layer: functools.partial(note, layer) for layer in model._flatten_layers()
+    }
+    if getattr(model, "optimizer", None) is not None:
+        replaced[model.optimizer] = lambda store: None
+    try:
+        for owner, replacement in replaced.items():
+            vars(owner)["load_own_variables"] = replacement
+        yield
+    finally:
+        for owner in replaced:
+            del vars(owner)["load_own_variables"]
+
+
+def _stored_tensors(path: Path) -> dict[str, tuple[str, TensorSpec]]:
+    """The model's tensors in a Keras file: place in the file -> layers' names and key, and spec."""
+    tensors = {}
+
+    def visit(group: h5py.Group, names: tuple[str, ...]) -> None:
+        if "vars" in group:
+            own = group["vars"]
+            if "name" in own.attrs:
+                names = (*names, own.attrs["name"])
+            for key, value in own.items():
+                if value.size:  # Else it is no variable, but a remark.
+                    _check_size(path, value)
+                    name = "/".join((*names, key))
+                    tensors[value.name] = (name, TensorSpec(value.shape, value.dtype.name))
+        for key, child in group.items():
+            if isinstance(child, h5py.Group) and key not in ("vars", "optimizer"):
+                visit(child, names)
+
+    with _weights_of(path) as weights:
+        visit(weights, ())
+    return tensors
+
+
+def _check_size(path: Path, value: h5py.Dataset) -> None:
+    """Refuses shapes that the file is too small for, before memory is asked for them."""
+    is_packed = value.chunks is not None and value.id.get_create_plist().get_nfilters() > 0
+    most = path.stat().st_size * (_MOST_GROWTH if is_packed else 1)
+    if value.nbytes > most:
+        raise ValueError(
+            f"{value.name} would be {value.dtype.name}{list(value.shape)}, {value.nbytes:,} bytes, "
+            f"and the file has {path.stat().st_size:,}."
+        )
+
+
+@contextlib.contextmanager
+def _weights_of(path: Path) -> Iterator[h5py.File]:
+    with contextlib.ExitStack() as stack:
+        file: Any = path
+        if path.suffix == ".keras":
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            file = stack.enter_context(archive.open("model.weights.h5"))
+        yield stack.enter_context(h5py.File(file))

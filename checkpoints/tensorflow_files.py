@@ -1,0 +1,194 @@
+"""TensorFlow's own checkpoints: TF1's, by name, of both versions; TF2's, by object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from .checkpoint import Checkpoint, TensorSpec, first_line
+from .locating import KNOWN_FILES
+from .names import tf1_name
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# Under this name of `save`'s object graph a dict holds every variable by its TF1 name.
+NAMED_VARIABLES = "variables"
+# Fills a data file that no variable is left for; starts so.
+INTERNAL_PREFIX = "_shimzoo/"
+
+_OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def open_tensorflow_checkpoint(path: Path) -> Checkpoint:
+    """Opens a checkpoint of TF1 (V1 or V2) or TF2; no tensor is read yet.
+
+    Args:
+        path: A prefix with an `.index`, or a file of version V1.
+
+    Returns:
+        The checkpoint. That of `tf.train.Checkpoint` without names has keys for names.
+
+    Raises:
+        ValueError: It is no checkpoint, or a damaged one.
+    """
+    import tensorflow as tf
+
+    # TensorFlow's reader translates some of its errors into Python's.
+    reader_errors = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
+    try:
+        reader = tf.train.load_checkpoint(str(path))
+        shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    except reader_errors as error:
+        raise ValueError(
+            f"{path} is not a checkpoint, or a damaged one: {first_line(error)} Known are "
+            f"{KNOWN_FILES}."
+        ) from error
+    specs = {name: TensorSpec(tuple(shapes[name]), dtypes[name].name) for name in shapes}
+    _check_sizes(path, specs)
+
+    def get_tensor(key: str) -> np.ndarray:
+        try:
+            return reader.get_tensor(key)
+        except reader_errors as error:
+            raise ValueError(
+                f"{path} is damaged: {key} can't be read. {first_line(error)}"
+            ) from error
+
+    if _OBJECT_GRAPH_KEY not in specs:
+        keys, is_named = {name: name for name in specs}, True
+    elif named := _named_keys(_object_graph(path, get_tensor(_OBJECT_GRAPH_KEY))):
+        keys, is_named = named, True
+    else:
+        keys = {key.removesuffix(_VALUE): key for key in specs if key.endswith(_VALUE)}
+        is_named = False
+    return Checkpoint(
+        path,
+        "tf2" if _OBJECT_GRAPH_KEY in specs else "tf1",
+        {name: specs[key] for name, key in keys.items() if not name.startswith(INTERNAL_PREFIX)},
+        lambda name: get_tensor(keys[name]),
+        is_named,
+    )
+
+
+def _check_sizes(path: Path, specs: Mapping[str, TensorSpec]) -> None:
+    """Refuses shapes that the files are too small for, before memory is asked for them."""
+    import tensorflow as tf
+
+    files = [path] if path.is_file() else _data_files(path)
+    stored = sum(file.stat().st_size for file in files)
+    for name, spec in specs.items():
+        dtype = tf.as_dtype(spec.dtype)
+        # Of V1's other numbers each takes as many bytes as it needs.
+        if dtype.is_floating and spec.elements * dtype.size > stored:
+            raise ValueError(
+                f"{path} is damaged: {name} would be {spec}, {spec.elements * dtype.size:,} bytes, "
+                f"and its data files have {stored:,}."
+            )
+
+
+def _data_files(prefix: Path) -> list[Path]:
+    pattern = re.compile(rf"{re.escape(prefix.name)}\.data-\d{{5}}-of-(\d{{5}})")
+    found = {
+        file.name: int(match[1])
+        for file in prefix.parent.iterdir()
+        if (match := pattern.fullmatch(file.name))
+    }
+    if not found:
+        raise ValueError(f"{prefix} is damaged: No such file: {prefix}.data-00000-of-00001.")
+    # Of an older checkpoint of that name there may be data files too, in another number.
+    if not any(list(found.values()).count(count) == count for count in found.values()):
+        count = max(found.values())
+        names = (f"{prefix.name}.data-{i:05}-of-{count:05}" for i in range(count))
+        missing = next(name for name in names if name not in found)
+        raise ValueError(f"{prefix} is damaged: No such file: {prefix.with_name(missing)}.")
+    return [prefix.with_name(name) for name in found]
+
+
+def _object_graph(path: Path, serialized: Any) -> Any:
+    from google.protobuf import message
+    from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+    graph = trackable_object_graph_pb2.TrackableObjectGraph()
+    try:
+        graph.ParseFromString(serialized)
+    except (message.DecodeError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: its object graph can't be read.") from error
+    if not graph.nodes:
+        raise ValueError(f"{path} is damaged: its object graph is empty.")
+    return graph
+
+
+def _named_keys(graph: Any) -> dict[str, str]:
+    """TF1 name -> key in the file, from the dict that `save` puts into the object graph."""
+    for child in graph.nodes[0].children:
+        variables = graph.nodes[child.node_id].children
+        if child.local_name == NAMED_VARIABLES and all(
+            graph.nodes[variable.node_id].attributes for variable in variables
+        ):
+            return {
+                variable.local_name: graph.nodes[variable.node_id].attributes[0].checkpoint_key
+                for variable in variables
+            }
+    return {}
+
+
+def named_by_model(checkpoint: Checkpoint, model: keras.Layer) -> Checkpoint:
+    """Gives names to the tensors of a `tf.train.Checkpoint`, from a model of the make it was of.
+
+    Args:
+        checkpoint: One without names.
+        model: A built model; it may have been the checkpoint's root or any object at it.
+
+    Returns:
+        The same checkpoint with TF1 names for what the model has a place for, and the file's keys
+        for the rest; optimizers, counters and metrics apart.
+    """
+    import tensorflow as tf
+
+    view = tf.train.CheckpointView(str(checkpoint.path))
+    graph = _object_graph(
+        checkpoint.path,
+        tf.train.load_checkpoint(str(checkpoint.path)).get_tensor(_OBJECT_GRAPH_KEY),
+    )
+    variables = {id(part): v for v in model.weights for part in (v, v.value)}
+    roots: list[tuple[str, Any]] = [("", model)]
+    roots += [
+        (f"{name}/", tf.train.Checkpoint(**{name: model}))
+        for name in view.children(0)
+        if name.isidentifier() and name not in ("root", "save_counter")
+    ]
+    matched = [(place, _matches(view, graph, root)) for place, root in roots]
+    place, best = max(matched, key=lambda match: sum(id(p) in variables for p in match[1].values()))
+    # What the model has there and does not count among its weights are random states.
+    names = {
+        tf1_name(variables[id(part)]): key for key, part in best.items() if id(part) in variables
+    }
+    for key in checkpoint.specs.keys() - best.keys():
+        if key.startswith(place) and not _is_beside_the_model(key.removeprefix(place)):
+            names[key] = key
+    return Checkpoint(
+        checkpoint.path,
+        checkpoint.format,
+        {name: checkpoint.specs[key] for name, key in names.items()},
+        lambda name: checkpoint.read(names[name]),
+    )
+
+
+def _matches(view: Any, graph: Any, root: Any) -> dict[str, Any]:
+    """Name in the checkpoint -> the object below a root that has its place."""
+    return {
+        graph.nodes[node].attributes[0].checkpoint_key.removesuffix(_VALUE): trackable
+        for node, trackable in view.match(root).items()
+        if graph.nodes[node].attributes
+    }
+
+
+def _is_beside_the_model(key: str) -> bool:
+    first = key.partition("/")[0]
+    return first in ("optimizer", "_metrics", "save_counter", "seed_generator", "_seed_generators")
