@@ -1,8 +1,21 @@
-"""Checkpoints of TF1 and TF2: restore them into any version of a model, and save them."""
+"""Checkpoints of TF1 and TF2: restore them into any version of a model, save, convert, inspect."""
 
+from .conversion import Conversion, convert
+from .inspection import Inspection, inspect
 from .names import tf1_name
 from .report import RestoreReport
 from .restoring import restore
 from .saving import FORMATS, checkpoint_objects, save
 
-__all__ = ["FORMATS", "RestoreReport", "checkpoint_objects", "restore", "save", "tf1_name"]
+__all__ = [
+    "FORMATS",
+    "Conversion",
+    "Inspection",
+    "RestoreReport",
+    "checkpoint_objects",
+    "convert",
+    "inspect",
+    "restore",
+    "save",
+    "tf1_name",
+]

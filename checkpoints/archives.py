@@ -47,7 +47,10 @@ def unpacked(path: Path) -> Iterator[Path]:
             located = locate(folder)
         except FileNotFoundError:
             raise ValueError(f"{path} has no checkpoint in it.") from None
-        yield located
+        try:
+            yield located
+        except ValueError as error:  # In the user's words, who knows nothing of the folder.
+            raise ValueError(str(error).replace(folder, str(path))) from error
 
 
 def _checkpoint_members(path: Path, archive: tarfile.TarFile) -> list[tarfile.TarInfo]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
 
 # Format -> what messages call it.
@@ -43,18 +44,21 @@ class Checkpoint:
     """An open checkpoint; good as long as the `with` of `open_checkpoint` that gave it lasts.
 
     Args:
-        path: The file, or the prefix of the `.index` and `.data` files.
+        path: The file, or the prefix of the `.index` and `.data` files; of what is packed in an
+            archive that of the archive with the name in it behind.
         format: A key of `FORMAT_NAMES`.
         specs: Shape and dtype of every tensor by its name.
         read: Gives the value of a tensor by its name; ValueError if the file is damaged there.
-        is_named: Whether the names are TF1 names; else they say where in the file a tensor is.
+        named_by: Of a file without TF1 names, where the names say at which place in the file a
+            tensor is: gives the same checkpoint with those that a built model, made as the one that
+            wrote it, has at these places. Else None.
     """
 
     path: Path
     format: str
     specs: dict[str, TensorSpec]
     read: Callable[[str], np.ndarray]
-    is_named: bool = True
+    named_by: Callable[[keras.Model], Checkpoint] | None = None
 
 
 def first_line(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import keras
 import numpy as np
 
 from .checkpoint import Checkpoint, TensorSpec, first_line
-from .locating import KERAS_SUFFIXES
+from .locating import KERAS_SUFFIXES, WEIGHTS_SUFFIX
 from .names import tf1_name
 
 # What deflate makes of zeros at best.
@@ -24,22 +26,61 @@ def is_keras_file(path: Path) -> bool:
     return path.name.endswith(KERAS_SUFFIXES)
 
 
-def open_keras_file(path: Path, model: keras.Model) -> Checkpoint:
-    """Reads a `.weights.h5` or `.keras` file as if to load it into a model.
+@contextlib.contextmanager
+def open_keras_file(path: Path) -> Iterator[Checkpoint]:
+    """Opens a `.weights.h5` or `.keras` file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: It is no weights file of Keras, or a damaged one.
+    """
+    with _weights_file(path) as file:
+        with _damage_named(path):
+            specs = {place: spec for place, (_, spec) in _stored_tensors(file).items()}
+        yield Checkpoint(
+            path, _format_of(path), specs, _unreadable, functools.partial(_named_by, path, file)
+        )
+
+
+def _unreadable(name: str) -> np.ndarray:
+    raise KeyError(f"{name}: tensors of a Keras file are read once a model has named them.")
+
+
+@contextlib.contextmanager
+def _weights_file(path: Path) -> Iterator[Path]:
+    """The `.weights.h5` file that a file of Keras is or, as long as the context lasts, contains."""
+    if path.suffix != ".keras":
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="shimzoo-") as folder:
+        unpacked = Path(folder, path.stem + WEIGHTS_SUFFIX)
+        # By h5py, which jumps to and fro, an archive's member would be read over and over again.
+        with (
+            _damage_named(path),
+            zipfile.ZipFile(path) as archive,
+            archive.open("model.weights.h5") as packed,
+            open(unpacked, "wb") as file,
+        ):
+            shutil.copyfileobj(packed, file, 1 << 20)
+        yield unpacked
+
+
+def _named_by(path: Path, file: Path, model: keras.Model) -> Checkpoint:
+    """Reads the weights as if to load them into a model.
 
     Keras stores weights by their place in the model, so only a model of the same make can tell
     what is what. Keras' own loading is run on `model`, with layers that note what they are offered
     and keep their weights.
 
     Args:
-        path: The file.
+        path: What the user named.
+        file: The `.weights.h5` file.
         model: A built model.
 
     Returns:
         The weights by TF1 name; those that the model has no place for by the layers' names.
-
-    Raises:
-        ValueError: The file is damaged or none of Keras'.
     """
     values: dict[str, np.ndarray] = {}
     noted: set[str] = set()
@@ -53,30 +94,12 @@ def open_keras_file(path: Path, model: keras.Model) -> Checkpoint:
                 values[tf1_name(wanted[key])] = store[key]
 
     with _damage_named(path):
-        stored = _stored_tensors(path)
+        stored = _stored_tensors(file)
         with _loading_replaced(model, note):
-            model.load_weights(path)
+            model.load_weights(file)
     specs = {name: TensorSpec(value.shape, value.dtype.name) for name, value in values.items()}
     specs |= dict(stored[place] for place in sorted(stored.keys() - noted))
     return Checkpoint(path, _format_of(path), specs, values.__getitem__)
-
-
-def stored_in_keras_file(path: Path) -> Checkpoint:
-    """What a file of Keras tells by itself: shapes, and the names of the layers around them.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ValueError: It is no weights file of Keras, or a damaged one.
-    """
-    with _damage_named(path):
-        specs = dict(_stored_tensors(path).values())
-    return Checkpoint(path, _format_of(path), specs, _unreadable, is_named=False)
-
-
-def _unreadable(name: str) -> np.ndarray:
-    raise KeyError(f"{name}: tensors of a Keras file are read once a model has named them.")
 
 
 def _format_of(path: Path) -> str:
@@ -128,7 +151,7 @@ def _stored_tensors(path: Path) -> dict[str, tuple[str, TensorSpec]]:
             if isinstance(child, h5py.Group) and key not in ("vars", "optimizer"):
                 visit(child, names)
 
-    with _weights_of(path) as weights:
+    with h5py.File(path) as weights:
         visit(weights, ())
     return tensors
 
@@ -142,13 +165,3 @@ def _check_size(path: Path, value: h5py.Dataset) -> None:
             f"{value.name} would be {value.dtype.name}{list(value.shape)}, {value.nbytes:,} bytes, "
             f"and the file has {path.stat().st_size:,}."
         )
-
-
-@contextlib.contextmanager
-def _weights_of(path: Path) -> Iterator[h5py.File]:
-    with contextlib.ExitStack() as stack:
-        file: Any = path
-        if path.suffix == ".keras":
-            archive = stack.enter_context(zipfile.ZipFile(path))
-            file = stack.enter_context(archive.open("model.weights.h5"))
-        yield stack.enter_context(h5py.File(file))

@@ -4,7 +4,8 @@ import difflib
 import re
 from pathlib import Path
 
-KERAS_SUFFIXES = (".weights.h5", ".keras")
+WEIGHTS_SUFFIX = ".weights.h5"
+KERAS_SUFFIXES = (WEIGHTS_SUFFIX, ".keras")
 SAFETENSORS_SUFFIX = ".safetensors"
 GRAPH_SUFFIX = ".pb"
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")

@@ -1,18 +1,17 @@
 """Opening a checkpoint, whatever its format."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-
-import keras
 
 from .archives import unpacked
 from .checkpoint import Checkpoint
 from .graph_files import open_graph
-from .keras_files import is_keras_file, open_keras_file, stored_in_keras_file
-from .locating import ARCHIVE_SUFFIXES, GRAPH_SUFFIX, SAFETENSORS_SUFFIX, locate
+from .keras_files import open_keras_file
+from .locating import ARCHIVE_SUFFIXES, GRAPH_SUFFIX, KERAS_SUFFIXES, SAFETENSORS_SUFFIX, locate
 from .safetensors_files import open_safetensors
-from .tensorflow_files import named_by_model, open_tensorflow_checkpoint
+from .tensorflow_files import open_tensorflow_checkpoint
 
 
 @contextlib.contextmanager
@@ -20,10 +19,7 @@ def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
     """Opens the checkpoint that a path stands for.
 
     Args:
-        path: As for `locate`, or an archive.
-
-    Yields:
-        The checkpoint. Of some formats it has no names before `named` gives them.
+        path: As for `locate`.
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
@@ -31,27 +27,23 @@ def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
     """
     located = locate(path)
     with contextlib.ExitStack() as stack:
-        if located.name.endswith(ARCHIVE_SUFFIXES):
-            located = stack.enter_context(unpacked(located))
-        if is_keras_file(located):
-            yield stored_in_keras_file(located)
-        elif located.name.endswith(SAFETENSORS_SUFFIX):
-            yield stack.enter_context(open_safetensors(located))
-        elif located.name.endswith(GRAPH_SUFFIX):
-            yield open_graph(located)
-        else:
-            yield open_tensorflow_checkpoint(located)
+        if not located.name.endswith(ARCHIVE_SUFFIXES):
+            yield stack.enter_context(_open_file(located))
+            return
+        packed = stack.enter_context(unpacked(located))
+        checkpoint = stack.enter_context(_open_file(packed))
+        yield dataclasses.replace(checkpoint, path=located / packed.name)
 
 
-def named(checkpoint: Checkpoint, model: keras.Model) -> Checkpoint:
-    """The checkpoint with TF1 names, which a model of the same make tells where the file does not.
-
-    Args:
-        checkpoint: Any checkpoint.
-        model: A built model.
-    """
-    if checkpoint.is_named:
-        return checkpoint
-    if is_keras_file(checkpoint.path):
-        return open_keras_file(checkpoint.path, model)
-    return named_by_model(checkpoint, model)
+@contextlib.contextmanager
+def _open_file(path: Path) -> Iterator[Checkpoint]:
+    if path.name.endswith(KERAS_SUFFIXES):
+        with open_keras_file(path) as checkpoint:
+            yield checkpoint
+    elif path.name.endswith(SAFETENSORS_SUFFIX):
+        with open_safetensors(path) as checkpoint:
+            yield checkpoint
+    elif path.name.endswith(GRAPH_SUFFIX):
+        yield open_graph(path)
+    else:
+        yield open_tensorflow_checkpoint(path)

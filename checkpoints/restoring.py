@@ -13,7 +13,7 @@ from . import optimizer_state
 from .checkpoint import Checkpoint
 from .fitting import Ema, Fit, Rules, fit, spec_of
 from .names import tf1_name, variables_of
-from .opening import named, open_checkpoint
+from .opening import open_checkpoint
 from .report import RestoreReport
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _fitting(
     Where the file has none they are those of the version of the model that wrote it, which the file
     does not tell either: of all versions the one that fits best.
     """
-    if opened.is_named:
+    if opened.named_by is None:
         return opened, fit(variables, opened, rules)
     if not isinstance(model, keras.Model):
         raise ValueError(
@@ -132,7 +132,7 @@ def _fitting(
         )
     tried = []
     for version in _versions(model):
-        checkpoint = named(opened, version)
+        checkpoint = opened.named_by(version)
         found = fit(variables, checkpoint, rules)
         if found.is_perfect:
             return checkpoint, found

@@ -56,83 +56,74 @@ def save(
     check_target(path, format)
     if not model.weights:
         raise ValueError(f"{model.name} has no variables yet: call it on images, or build it.")
-    if include_optimizer and format in ("h5", "keras"):
+    write(model, path, format, optimizer_state.tensors_of(model) if include_optimizer else {})
+
+
+def write(model: keras.Model, path: Path, format: str, state: Mapping[str, np.ndarray]) -> None:
+    """Writes a model's variables, and more tensors by TF1 name, such as an optimizer's.
+
+    Args:
+        model: A built model.
+        path: As for `save`, checked.
+        format: Likewise.
+        state: The tensors.
+
+    Raises:
+        ValueError: The format has no place for such tensors.
+        OSError: The files can't be written; an older checkpoint is left as it was.
+    """
+    if state and format in ("h5", "keras"):
         raise ValueError(
             f"format {format!r} has no TF1 names for an optimizer's state: it holds Keras' own."
         )
-    state = optimizer_state.tensors_of(model) if include_optimizer else {}
     if format == "h5":
         _publish_file(path, model.save_weights)
     elif format == "keras":
         _publish_file(path, model.save)
     elif format == "safetensors":
-        write_safetensors({**_values_of(model), **state}, path)
-    elif format == "tf1":
-        write_names({**_values_of(model), **state}, path)
+        _write_safetensors({**_values_of(model), **state}, path)
     else:
-        write_objects(checkpoint_objects(model, state), path)
+        with _scratch_directory(path) as scratch, _tensorflow_errors_as_os_errors():
+            if format == "tf1":
+                _write_bundle(scratch / path.name, {**_values_of(model), **state})
+            else:
+                _write_objects(scratch / path.name, checkpoint_objects(model, state))
+            _publish(scratch / path.name, path)
+
+
+def format_of(path: Path, without_suffix: str = "tf1") -> str:
+    """The format that the end of a path stands for, or another answer if it stands for none."""
+    suffixes = ((format, suffix) for format, suffix in SUFFIXES.items() if suffix)
+    return next((f for f, suffix in suffixes if path.name.endswith(suffix)), without_suffix)
 
 
 def check_target(path: Path, format: str) -> None:
     """Raises ValueError if the format is none of `FORMATS`, or the path does not suit it."""
     if format not in FORMATS:
         raise ValueError(f"There is no format {format!r}; formats are {', '.join(FORMATS)}.")
-    if path.name.endswith(SUFFIXES[format] or tuple(filter(None, SUFFIXES.values()))) != bool(
-        SUFFIXES[format]
-    ):
+    if format_of(path, without_suffix="") != (format if SUFFIXES[format] else ""):
         others = " or ".join(filter(None, SUFFIXES.values()))
         ending = f"end in {SUFFIXES[format]}" if SUFFIXES[format] else f"not end in {others}"
         raise ValueError(f"A path for format {format!r} has to {ending}: {path}")
 
 
-def write_safetensors(tensors: Mapping[str, np.ndarray], path: Path) -> None:
-    """Writes tensors by name into a safetensors file.
-
-    Raises:
-        ValueError: A tensor of a dtype that NumPy has not.
-        OSError: The file can't be written; an older one is left as it was.
-    """
+def _write_safetensors(tensors: Mapping[str, np.ndarray], path: Path) -> None:
     import safetensors
     import safetensors.numpy
 
     for name, value in tensors.items():
         if value.dtype.kind not in "fiub":
-            raise ValueError(f"{name} is {value.dtype}, which safetensors can't be given by NumPy.")
-    contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-    # `ascontiguousarray` makes vectors of scalars.
-    contiguous = {name: value.reshape(tensors[name].shape) for name, value in contiguous.items()}
+            raise ValueError(f"{name} is {value.dtype}, which NumPy can't give to safetensors.")
+    # The library stores an array's memory as it lies there.
+    packed = {name: np.require(value, requirements="C") for name, value in tensors.items()}
 
-    def write(file: Path) -> None:
+    def write_file(file: Path) -> None:
         try:
-            safetensors.numpy.save_file(contiguous, file, metadata={"format": "tf1 names"})
+            safetensors.numpy.save_file(packed, file)
         except safetensors.SafetensorError as error:
             raise OSError(str(error)) from error
 
-    _publish_file(path, write)
-
-
-def write_names(tensors: Mapping[str, Any], path: Path) -> None:
-    """Writes tensors by name into a TF1 checkpoint.
-
-    Raises:
-        OSError: The files can't be written; an older checkpoint is left as it was.
-    """
-    with _scratch_directory(path) as scratch, _tensorflow_errors_as_os_errors():
-        _write_bundle(scratch / path.name, tensors)
-        _publish(scratch / path.name, path)
-
-
-def write_objects(objects: Mapping[str, Any], path: Path) -> None:
-    """Writes a `tf.train.Checkpoint` of some objects.
-
-    Raises:
-        OSError: The files can't be written; an older checkpoint is left as it was.
-    """
-    import tensorflow as tf
-
-    with _scratch_directory(path) as scratch, _tensorflow_errors_as_os_errors():
-        tf.train.Checkpoint(**objects).write(str(scratch / path.name))
-        _publish(scratch / path.name, path)
+    _publish_file(path, write_file)
 
 
 def _values_of(model: keras.Model) -> dict[str, np.ndarray]:
@@ -178,6 +169,12 @@ def _write_bundle(prefix: Path, values: Mapping[str, Any]) -> None:
         shape_and_slices=[""] * len(values),
         tensors=list(values.values()),
     )
+
+
+def _write_objects(prefix: Path, objects: Mapping[str, Any]) -> None:
+    import tensorflow as tf
+
+    tf.train.Checkpoint(**objects).write(str(prefix))
 
 
 def checkpoint_objects(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ def open_tensorflow_checkpoint(path: Path) -> Checkpoint:
         path: A prefix with an `.index`, or a file of version V1.
 
     Returns:
-        The checkpoint. That of `tf.train.Checkpoint` without names has keys for names.
+        The checkpoint.
 
     Raises:
         ValueError: It is no checkpoint, or a damaged one.
@@ -61,19 +62,30 @@ def open_tensorflow_checkpoint(path: Path) -> Checkpoint:
             ) from error
 
     if _OBJECT_GRAPH_KEY not in specs:
-        keys, is_named = {name: name for name in specs}, True
-    elif named := _named_keys(_object_graph(path, get_tensor(_OBJECT_GRAPH_KEY))):
-        keys, is_named = named, True
-    else:
-        keys = {key.removesuffix(_VALUE): key for key in specs if key.endswith(_VALUE)}
-        is_named = False
-    return Checkpoint(
-        path,
-        "tf2" if _OBJECT_GRAPH_KEY in specs else "tf1",
-        {name: specs[key] for name, key in keys.items() if not name.startswith(INTERNAL_PREFIX)},
-        lambda name: get_tensor(keys[name]),
-        is_named,
-    )
+        return _checkpoint(path, "tf1", {name: name for name in specs}, specs, get_tensor)
+    graph = _object_graph(path, get_tensor(_OBJECT_GRAPH_KEY))
+    if named := _named_keys(graph):
+        return _checkpoint(path, "tf2", named, specs, get_tensor)
+    places = {key.removesuffix(_VALUE): key for key in specs if key.endswith(_VALUE)}
+
+    def named_by(model: keras.Model) -> Checkpoint:
+        keys = _keys_by_model(path, graph, places, model)
+        return _checkpoint(path, "tf2", keys, specs, get_tensor)
+
+    nameless = _checkpoint(path, "tf2", places, specs, get_tensor)
+    return dataclasses.replace(nameless, named_by=named_by)
+
+
+def _checkpoint(
+    path: Path,
+    file_format: str,
+    keys: Mapping[str, str],
+    specs: Mapping[str, TensorSpec],
+    get_tensor: Callable[[str], np.ndarray],
+) -> Checkpoint:
+    """A checkpoint of the tensors that `keys` has, under its names for them."""
+    named = {name: specs[key] for name, key in keys.items() if not name.startswith(INTERNAL_PREFIX)}
+    return Checkpoint(path, file_format, named, lambda name: get_tensor(keys[name]))
 
 
 def _check_sizes(path: Path, specs: Mapping[str, TensorSpec]) -> None:
@@ -138,24 +150,24 @@ def _named_keys(graph: Any) -> dict[str, str]:
     return {}
 
 
-def named_by_model(checkpoint: Checkpoint, model: keras.Layer) -> Checkpoint:
+def _keys_by_model(
+    path: Path, graph: Any, places: Mapping[str, str], model: keras.Model
+) -> dict[str, str]:
     """Gives names to the tensors of a `tf.train.Checkpoint`, from a model of the make it was of.
 
     Args:
-        checkpoint: One without names.
+        path: The checkpoint's prefix.
+        graph: Its object graph.
+        places: Where in the graph a value is -> its key in the file.
         model: A built model; it may have been the checkpoint's root or any object at it.
 
     Returns:
-        The same checkpoint with TF1 names for what the model has a place for, and the file's keys
-        for the rest; optimizers, counters and metrics apart.
+        TF1 name -> key in the file for what the model has a place for, place -> key for the rest;
+        optimizers, counters and metrics apart.
     """
     import tensorflow as tf
 
-    view = tf.train.CheckpointView(str(checkpoint.path))
-    graph = _object_graph(
-        checkpoint.path,
-        tf.train.load_checkpoint(str(checkpoint.path)).get_tensor(_OBJECT_GRAPH_KEY),
-    )
+    view = tf.train.CheckpointView(str(path))
     variables = {id(part): v for v in model.weights for part in (v, v.value)}
     roots: list[tuple[str, Any]] = [("", model)]
     roots += [
@@ -163,25 +175,22 @@ def named_by_model(checkpoint: Checkpoint, model: keras.Layer) -> Checkpoint:
         for name in view.children(0)
         if name.isidentifier() and name not in ("root", "save_counter")
     ]
-    matched = [(place, _matches(view, graph, root)) for place, root in roots]
-    place, best = max(matched, key=lambda match: sum(id(p) in variables for p in match[1].values()))
+    matches = [(scope, _matches(view, graph, root)) for scope, root in roots]
+    scope, best = max(matches, key=lambda match: sum(id(p) in variables for p in match[1].values()))
     # What the model has there and does not count among its weights are random states.
-    names = {
-        tf1_name(variables[id(part)]): key for key, part in best.items() if id(part) in variables
+    keys = {
+        tf1_name(variables[id(part)]): places[place]
+        for place, part in best.items()
+        if id(part) in variables
     }
-    for key in checkpoint.specs.keys() - best.keys():
-        if key.startswith(place) and not _is_beside_the_model(key.removeprefix(place)):
-            names[key] = key
-    return Checkpoint(
-        checkpoint.path,
-        checkpoint.format,
-        {name: checkpoint.specs[key] for name, key in names.items()},
-        lambda name: checkpoint.read(names[name]),
-    )
+    for place in places.keys() - best.keys():
+        if place.startswith(scope) and not _is_beside_the_model(place.removeprefix(scope)):
+            keys[place] = places[place]
+    return keys
 
 
 def _matches(view: Any, graph: Any, root: Any) -> dict[str, Any]:
-    """Name in the checkpoint -> the object below a root that has its place."""
+    """Place in the graph -> the object below a root that has this place."""
     return {
         graph.nodes[node].attributes[0].checkpoint_key.removesuffix(_VALUE): trackable
         for node, trackable in view.match(root).items()
@@ -189,6 +198,6 @@ def _matches(view: Any, graph: Any, root: Any) -> dict[str, Any]:
     }
 
 
-def _is_beside_the_model(key: str) -> bool:
-    first = key.partition("/")[0]
+def _is_beside_the_model(place: str) -> bool:
+    first = place.partition("/")[0]
     return first in ("optimizer", "_metrics", "save_counter", "seed_generator", "_seed_generators")

@@ -13,6 +13,7 @@ from .registry import (
     list_models,
     model_class,
     nearest_models,
+    nets,
     source_file,
     stage_of,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "list_models",
     "model_class",
     "nearest_models",
+    "nets",
     "source_file",
     "stage_of",
 ]

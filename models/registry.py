@@ -3,6 +3,7 @@
 Listing and looking up read data only; `create` imports the one version it needs.
 """
 
+import dataclasses
 import difflib
 import fnmatch
 import functools
@@ -17,6 +18,10 @@ if typing.TYPE_CHECKING:
 
 STAGES = ("shimmed", "partially_native", "native")
 FAMILIES = ("mobilenet", "mobilenet_v2", "resnet")
+
+
+# What a variant's record says beside its architecture.
+_BESIDE_THE_NET = {"name", "input_size", "published", "checkpoint", "archive"}
 
 
 @functools.cache
@@ -40,6 +45,28 @@ def list_models(pattern: str = "*") -> list[str]:
         Names that `get_variant` and `create` take; empty if none matches.
     """
     return sorted(fnmatch.filter(_variants(), pattern))
+
+
+@functools.cache
+def nets() -> tuple[tuple[str, ...], ...]:
+    """All models' names, those together that differ in nothing but the size of their images.
+
+    Returns:
+        Sorted by name; within a net that of the smallest images comes first.
+    """
+    grouped: dict[tuple, list[str]] = {}
+    for name in list_models():
+        record = get_variant(name)
+        net = tuple(
+            (field.name, getattr(record, field.name))
+            for field in dataclasses.fields(record)
+            if field.name not in _BESIDE_THE_NET
+        )
+        grouped.setdefault(net, []).append(name)
+    return tuple(
+        tuple(sorted(names, key=lambda name: get_variant(name).input_size))
+        for names in grouped.values()
+    )
 
 
 def get_variant(name: str) -> Variant:

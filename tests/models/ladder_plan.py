@@ -1,7 +1,5 @@
 """Which rungs of the parity ladder run on which models, and how large the images are there."""
 
-import dataclasses
-import functools
 from collections.abc import Callable, Collection
 
 import pytest
@@ -13,9 +11,6 @@ EVERYDAY = ("mobilenet_v1_0.25_128", "mobilenet_v2_0.35_96", "resnet_v1_50", "re
 ONE_OF_A_FAMILY = ("mobilenet_v1_0.25_128", "resnet_v1_50")
 # Variables and end points at the published size, where there is a table of them.
 EVERYDAY_TABLES = (*EVERYDAY, "mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "resnet_v1_101")
-
-# What a variant's record says beside its architecture.
-_BESIDE_THE_NET = {"name", "input_size", "published", "checkpoint", "archive"}
 
 # Ends of the names of end points that are logits; the last of a model is what it returns.
 LOGITS = ("Logits", "/spatial_squeeze")
@@ -33,20 +28,12 @@ def input_size(name: str) -> int:
     return next((size for key, size in _INPUT_SIZES.items() if name.startswith(key)), 64)
 
 
-@functools.cache
 def is_first_of_its_net(name: str) -> bool:
-    """Whether no model before it is the same net for images of another size.
+    """Whether no other model is the same net for smaller images.
 
-    At the size of `input_size` all of them compute the same, so the ladder climbs one of them.
+    At the size of `input_size` all of a net compute the same, so the ladder climbs one of them.
     """
-    same = [other for other in models.list_models() if _net(other) == _net(name)]
-    return name == min(same, key=lambda other: (models.get_variant(other).input_size, other))
-
-
-def _net(name: str) -> dict[str, object]:
-    record = models.get_variant(name)
-    fields = (field.name for field in dataclasses.fields(record))
-    return {field: getattr(record, field) for field in fields if field not in _BESIDE_THE_NET}
+    return any(name == names[0] for names in models.nets())
 
 
 def nets(everyday: Collection[str] = EVERYDAY) -> list:
