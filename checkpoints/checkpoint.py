@@ -52,6 +52,7 @@ class Checkpoint:
         named_by: Of a file without TF1 names, where the names say at which place in the file a
             tensor is: gives the same checkpoint with those that a built model, made as the one that
             wrote it, has at these places. Else None.
+        variant: Name of the model that the file says it is of, if it says so.
     """
 
     path: Path
@@ -59,6 +60,7 @@ class Checkpoint:
     specs: dict[str, TensorSpec]
     read: Callable[[str], np.ndarray]
     named_by: Callable[[keras.Model], Checkpoint] | None = None
+    variant: str | None = None
 
 
 def first_line(error: Exception) -> str:

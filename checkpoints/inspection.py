@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .. import models
@@ -34,12 +35,15 @@ class Candidate:
         missing: Variables of the model that the file lacks.
         unused: Tensors of the file that the model lacks.
         unequal: What both have in another shape, in words.
+        num_classes: Classes of the head in the file, if it differs from the published one in
+            nothing but that.
     """
 
     models: tuple[str, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     unequal: tuple[str, ...]
+    num_classes: int | None = None
 
     @property
     def is_perfect(self) -> bool:
@@ -52,15 +56,19 @@ class Candidate:
         return len(self.missing) + len(self.unused) + len(self.unequal)
 
     def describe(self) -> str:
-        """The differences in one line, shortened."""
+        """The models and the differences in one line, shortened."""
+        if self.is_perfect:
+            head = f" with num_classes={self.num_classes}" if self.num_classes is not None else ""
+            return ", ".join(self.models) + head
         parts = {
             "not in the file": self.missing,
             "not in the model": self.unused,
             "of another shape": self.unequal,
         }
-        return "; ".join(
+        differences = "; ".join(
             f"{len(names)} {what}, as {names[0]}" for what, names in parts.items() if names
         )
+        return f"{self.models[0]} ({differences})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +120,8 @@ class Inspection:
         if not self.candidates:
             return "none of the zoo's"
         if self.candidates[0].is_perfect:
-            return " or ".join(", ".join(one.models) for one in self.candidates)
-        nearest = [f"{one.models[0]} ({one.describe()})" for one in self.candidates]
+            return " or ".join(one.describe() for one in self.candidates)
+        nearest = [one.describe() for one in self.candidates]
         return "none of the zoo's; nearest are " + ("\n" + 20 * " ").join(nearest)
 
 
@@ -138,7 +146,7 @@ def inspect(path: str | Path) -> Inspection:
             variables=variables,
             left_out=left_out,
             averages=len(left_out.get("moving averages", ())),
-            candidates=_candidates(variables, checkpoint.named_by is None),
+            candidates=_candidates(checkpoint, variables),
         )
 
 
@@ -168,44 +176,72 @@ def _step(checkpoint: Checkpoint, left_out: Mapping[str, tuple[str, ...]]) -> in
     return int(checkpoint.read(steps[0])) if len(steps) == 1 else None
 
 
-def _candidates(variables: Mapping[str, TensorSpec], is_named: bool) -> tuple[Candidate, ...]:
-    compare = _compared_by_name if is_named else _compared_by_shape
-    found = [compare(variables, nets, table) for nets, table in _tables(variables, is_named)]
+def _candidates(
+    checkpoint: Checkpoint, variables: Mapping[str, TensorSpec]
+) -> tuple[Candidate, ...]:
+    compare = _compared_by_name if checkpoint.named_by is None else _compared_by_shape
+    nets = _possible_nets(checkpoint, variables)
+    found = [compare(variables, names, _variables_of(names[0])) for names in nets]
     found.sort(key=lambda candidate: candidate.distance)
     perfect = [candidate for candidate in found if candidate.is_perfect]
     return tuple(perfect or found[:_NEAREST])
 
 
-def _tables(
-    variables: Mapping[str, TensorSpec], is_named: bool
-) -> Iterator[tuple[tuple[str, ...], dict[str, TensorSpec]]]:
-    """The variables of each net of the zoo; only of those whose scope the file has, if any."""
-    nets = models.nets()
-    if is_named:
-        scopes = {part for name in variables for part in name.split("/")[:-1]}
-        nets = tuple(n for n in nets if models.get_variant(n[0]).scope in scopes) or nets
-    for names in nets:
-        model = models.create(names[0], "native")
-        table = {
-            names_of(weight)[0]: TensorSpec(tuple(weight.shape), str(weight.dtype))
-            for weight in model.weights
-        }
-        yield tuple(names), table
+def _possible_nets(
+    checkpoint: Checkpoint, variables: Mapping[str, TensorSpec]
+) -> Sequence[tuple[str, ...]]:
+    """The nets whose scope or name the file has; all of them if there are none."""
+    scopes = {part for name in variables for part in name.split("/")[:-1]}
+    nets = [
+        names
+        for names in models.nets()
+        if models.get_variant(names[0]).scope in scopes or checkpoint.variant in names
+    ]
+    return nets or models.nets()
+
+
+@functools.cache
+def _variables_of(model: str) -> dict[str, TensorSpec]:
+    made = models.create(model, "native")
+    return {
+        names_of(weight)[0]: TensorSpec(tuple(weight.shape), str(weight.dtype))
+        for weight in made.weights
+    }
 
 
 def _compared_by_name(
     variables: Mapping[str, TensorSpec], names: tuple[str, ...], table: Mapping[str, TensorSpec]
 ) -> Candidate:
+    unequal = {
+        name: spec for name, spec in table.items() if name in variables and variables[name] != spec
+    }
+    num_classes = _classes_of_another_head(variables, names[0], unequal)
     return Candidate(
         names,
         missing=tuple(name for name in table if name not in variables),
         unused=tuple(name for name in variables if name not in table),
         unequal=tuple(
             f"{name} is {variables[name]} in the file and {spec} in the model"
-            for name, spec in table.items()
-            if name in variables and variables[name] != spec
+            for name, spec in unequal.items()
+            if num_classes is None
         ),
+        num_classes=num_classes,
     )
+
+
+def _classes_of_another_head(
+    variables: Mapping[str, TensorSpec], model: str, unequal: Mapping[str, TensorSpec]
+) -> int | None:
+    """The last dimension in the file of what differs, if that is the head and nothing else."""
+    variant = models.get_variant(model)
+    heads = tuple(f"{variant.scope}/{scope}/" for scope in variant.head_scopes)
+    if not unequal or not all(name.startswith(heads) for name in unequal):
+        return None
+    shapes = [(variables[name].shape, spec.shape) for name, spec in unequal.items()]
+    classes = {shape[-1] for shape, _ in shapes if shape}
+    if len(classes) != 1 or any(shape[:-1] != other[:-1] for shape, other in shapes):
+        return None
+    return classes.pop()
 
 
 def _compared_by_shape(

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import shutil
 import tempfile
 import zipfile
@@ -39,9 +40,25 @@ def open_keras_file(path: Path) -> Iterator[Checkpoint]:
     with _weights_file(path) as file:
         with _damage_named(path):
             specs = {place: spec for place, (_, spec) in _stored_tensors(file).items()}
+            variant = _variant_in(path)
         yield Checkpoint(
-            path, _format_of(path), specs, _unreadable, functools.partial(_named_by, path, file)
+            path,
+            _format_of(path),
+            specs,
+            _unreadable,
+            functools.partial(_named_by, path, file),
+            variant,
         )
+
+
+def _variant_in(path: Path) -> str | None:
+    """The model of the zoo that a `.keras` file says it holds."""
+    if path.suffix != ".keras":
+        return None
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json")).get("config", {})
+    variant = config.get("variant") if isinstance(config, dict) else None
+    return variant if isinstance(variant, str) else None
 
 
 def _unreadable(name: str) -> np.ndarray:
@@ -110,7 +127,7 @@ def _format_of(path: Path) -> str:
 def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is not a weights file of Keras, or a damaged one: {first_line(error)}"
         ) from error

@@ -1,0 +1,174 @@
+"""Converting and inspecting: any format into any other, whatever the family and the version."""
+
+import json
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shimzoo import checkpoints, models
+from shimzoo.tests.checkpoints import formula_checkpoint
+from shimzoo.tests.data import goldens
+from shimzoo.tests.models import ladder_plan
+
+NAME = "mobilenet_v1_0.25_128"
+SUFFIXES = {"h5": ".weights.h5", "keras": ".keras", "safetensors": ".safetensors"}
+
+
+def path_in(folder, stem, format):
+    return folder / f"{stem}{SUFFIXES.get(format, '')}"
+
+
+def filled(name, stage, seed, **options):
+    """A model with random values of all sizes, infinities and NaN apart."""
+    model = models.create(name, stage, **options)
+    numbers = np.random.default_rng(seed)
+    for weight in model.weights:
+        exponents = numbers.integers(-30, 30, weight.shape)
+        weight.assign(np.ldexp(numbers.standard_normal(weight.shape), exponents).astype("float32"))
+    return model
+
+
+def bits(model):
+    return {checkpoints.tf1_name(w): w.numpy().tobytes() for w in model.weights}
+
+
+@pytest.mark.parametrize("name", ladder_plan.EVERYDAY)
+@settings(max_examples=2)
+@given(data=st.data())
+def test_a_round_trip_over_all_formats_and_stages_is_bit_exact(name, tmp_path_factory, data):
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    order = random.Random(seed)
+    formats = list(checkpoints.FORMATS)
+    order.shuffle(formats)
+    stages = [order.choice(models.STAGES) for _ in formats]
+    classes = data.draw(st.integers(1, 9))
+    folder = tmp_path_factory.mktemp("chain")
+    first = filled(name, order.choice(models.STAGES), seed, num_classes=classes)
+    path = folder / "start.ckpt"
+    checkpoints.save(first, path)
+    for number, (format, stage) in enumerate(zip(formats, stages, strict=True)):
+        target = path_in(folder, f"step-{number}", format)
+        checkpoints.convert(
+            path, target, model=name, format=format, to_stage=stage, num_classes=classes
+        )
+        path = target
+    last = models.create(name, order.choice(models.STAGES), num_classes=classes)
+    checkpoints.restore(last, path)
+    assert bits(last) == bits(first)
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory):
+    weights = models.create(NAME, "native", num_classes=10).weights
+    values = {
+        name: goldens.value(name, tuple(weight.shape))
+        for weight in weights
+        for name in [checkpoints.tf1_name(weight)]
+    }
+    path = tmp_path_factory.mktemp("tf1") / "model.ckpt"
+    return formula_checkpoint.write(path, values | {"global_step": np.int64(1234)})
+
+
+@pytest.mark.parametrize("format", ["tf1", "keras"])
+def test_verified_against_the_source(prefix, tmp_path, format):
+    target = path_in(tmp_path, "model", format)
+    done = checkpoints.convert(prefix, target, model=NAME, verify=True)
+    assert (done.format, done.stage, done.state) == (format, "native", ())
+    assert done.difference < 1e-5
+    assert str(done).splitlines()[1:] == [
+        f"Wrote {target} ({format}, native).",
+        f"Verified: outputs differ by {done.difference:.1g} of the largest.",
+    ]
+
+
+def test_a_keras_file_is_a_model_that_loads_in_safe_mode(prefix, tmp_path):
+    checkpoints.convert(prefix, tmp_path / "model.keras", model=NAME)
+    model = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert model.options.num_classes == 10
+
+
+def test_another_head_is_made_anew(prefix, tmp_path):
+    done = checkpoints.convert(
+        prefix,
+        tmp_path / "model.safetensors",
+        model=NAME,
+        exclude_head=True,
+        num_classes=3,
+        verify=True,
+    )
+    assert len(done.source.excluded) == 2
+    assert done.difference < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("settings_", "message"),
+    [
+        ({"format": "h5"}, "has to end in .weights.h5"),
+        ({"format": "tf3"}, "no format 'tf3'"),
+        ({"to_stage": "nativ"}, "no stage 'nativ'"),
+        ({"from_stage": "nativ"}, "no stage 'nativ'"),
+        ({"model": "mobilenet"}, "no model 'mobilenet'"),
+        ({"model": "mobilenet_v1_0.5_128"}, "does not fit"),
+        ({"num_classes": 11}, "of another shape"),
+        ({"output_strid": 8}, "has no option 'output_strid'"),
+        ({"ema": True}, "has no moving averages"),
+    ],
+    ids=str,
+)
+def test_what_is_refused_writes_nothing(prefix, tmp_path, settings_, message):
+    with pytest.raises(ValueError, match=message):
+        checkpoints.convert(prefix, tmp_path / "new" / "model", **{"model": NAME, **settings_})
+    assert not (tmp_path / "new").exists()
+
+
+# Inspecting.
+
+
+def test_what_a_checkpoint_is(prefix):
+    found = checkpoints.inspect(prefix)
+    (candidate,) = found.candidates
+    assert candidate.models == tuple(models.list_models("mobilenet_v1_0.25*"))
+    assert candidate.is_perfect
+    assert candidate.num_classes == 10
+    assert (found.format, found.step, found.averages) == ("tf1", 1234, 0)
+    assert len(found.variables) == 137
+    assert found.bytes == 8 + 4 * sum(spec.elements for spec in found.variables.values())
+    told = str(found)
+    assert "TF1 name-based checkpoint (tf1)" in told
+    assert "mobilenet_v1_0.25_224 with num_classes=10\n" in told
+    assert "1,234" in told
+    assert json.loads(found.to_json())["step"] == 1234
+
+
+def test_a_published_one_is_known_whatever_its_format(tmp_path):
+    model = models.create(NAME, "native")
+    for format in checkpoints.FORMATS:
+        path = path_in(tmp_path, "model", format)
+        checkpoints.save(model, path, format)
+        (candidate,) = checkpoints.inspect(path).candidates
+        assert candidate.is_perfect, format
+        assert NAME in candidate.models
+
+
+def test_an_unknown_file_comes_with_the_nearest(tmp_path):
+    values = {"MobilenetV1/Conv2d_0/weights": np.zeros([3, 3, 3, 8], "float32")}
+    found = checkpoints.inspect(formula_checkpoint.write(tmp_path / "model.ckpt", values))
+    assert len(found.candidates) == 3
+    assert found.candidates[0].models[0] == NAME
+    assert len(found.candidates[0].missing) == 136
+    assert "none of the zoo's; nearest are mobilenet_v1_0.25_128 (136 not in the file" in str(found)
+
+
+def test_no_tensor_is_read(prefix, monkeypatch):
+    reader = type(tf.train.load_checkpoint(prefix))
+    read = []
+    get_tensor = reader.get_tensor
+    monkeypatch.setattr(
+        reader, "get_tensor", lambda self, name: read.append(name) or get_tensor(self, name)
+    )
+    checkpoints.inspect(prefix)
+    assert read == ["global_step"]
