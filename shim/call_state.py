@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -34,7 +35,20 @@ class DTypes:
 _TF1_DTYPES = DTypes(tf.float32, tf.float32)
 
 
-def _dtypes_of(layer: keras.Layer) -> DTypes:
+def is_tf_keras_layer(candidate: Any) -> bool:
+    """Whether this is a layer of tf_keras, Keras 2 beside Keras 3."""
+    # Whoever has such a layer has imported tf_keras.
+    tf_keras = sys.modules.get("tf_keras")
+    return tf_keras is not None and isinstance(candidate, tf_keras.layers.Layer)
+
+
+def _is_layer(candidate: Any) -> bool:
+    return isinstance(candidate, keras.Layer) or is_tf_keras_layer(candidate)
+
+
+def _dtypes_of(layer: Any) -> DTypes:
+    if layer.variable_dtype is None:  # tf_keras: it is to take the dtype of its inputs.
+        return _TF1_DTYPES
     return DTypes(tf.as_dtype(layer.compute_dtype), tf.as_dtype(layer.variable_dtype))
 
 
@@ -44,6 +58,7 @@ class DecoratedCall:
 
     Args:
         owner: the object whose method runs.
+        method: the method's full name.
         graph: the default graph at the call.
         collections: those of the outermost decorated call.
         scopes: TF1's bookkeeping of the call's variable scopes.
@@ -52,6 +67,7 @@ class DecoratedCall:
     """
 
     owner: Any
+    method: str
     graph: ops.Graph
     collections: CallCollections
     scopes: variable_scope._VariableScopeStore
@@ -62,7 +78,7 @@ class DecoratedCall:
     policy: DTypes = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        layer = self.owner if isinstance(self.owner, keras.Layer) else current_keras_layer()
+        layer = self.owner if _is_layer(self.owner) else current_keras_layer()
         object.__setattr__(self, "policy", _TF1_DTYPES if layer is None else _dtypes_of(layer))
 
     def in_name_scope(self, name: str) -> str:
@@ -128,13 +144,13 @@ def current_owner() -> Any | None:
     return _active.calls[-1].owner if _active.calls else None
 
 
-def current_keras_layer() -> keras.Layer | None:
-    """The innermost Keras layer whose decorated method this thread is running.
+def current_keras_layer() -> Any | None:
+    """The innermost layer of Keras or tf_keras whose decorated method this thread is running.
 
     Its dtype policy also holds in the `tf.Module`s that it calls, which have none.
     """
     owners = (call.owner for call in reversed(_active.calls))
-    return next((owner for owner in owners if isinstance(owner, keras.Layer)), None)
+    return next((owner for owner in owners if _is_layer(owner)), None)
 
 
 def default_dtype() -> tf.DType:

@@ -20,7 +20,7 @@ from .variable_store import VariableStore
 
 @contextlib.contextmanager
 def decorated_call(
-    owner: Any, store: VariableStore, *, is_function: bool
+    owner: Any, store: VariableStore, *, method: str, is_function: bool
 ) -> Iterator[call_state.DecoratedCall]:
     """Makes `store` TF1's variable store for a decorated call of `owner`.
 
@@ -30,6 +30,7 @@ def decorated_call(
     Args:
         owner: the object whose method runs.
         store: the store of its variables.
+        method: the method's full name.
         is_function: whether the method is a `tf.function`.
     """
     with contextlib.ExitStack() as stack:
@@ -41,11 +42,13 @@ def decorated_call(
         enclosing_default = call_state.default_dtype()
         stack.enter_context(collection_set_to(variable_scope._VARSTORE_KEY, store))
         scopes = variable_scope._VariableScopeStore()
-        call = call_state.DecoratedCall(owner, graph, collections, scopes, is_function)
+        call = call_state.DecoratedCall(owner, method, graph, collections, scopes, is_function)
         stack.enter_context(call_state.active(call))
         scopes.current_scope = _root_scope(enclosing_scope, enclosing_default)
         stack.enter_context(collection_set_to(variable_scope._VARSCOPESTORE_KEY, scopes))
-        stack.enter_context(tf.variable_creator_scope(PlainVariables(store, call).create))
+        plain_variables = PlainVariables(store, call)
+        stack.callback(plain_variables.close)
+        stack.enter_context(tf.variable_creator_scope(plain_variables.create))
         yield call
 
 

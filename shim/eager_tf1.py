@@ -18,6 +18,7 @@ from tensorflow.python.training import checkpoint_utils
 
 from . import automatic_names, call_state
 from .scopes import TF1VariableScope
+from .templates import call_template
 
 _lock = threading.Lock()
 _users = 0
@@ -145,22 +146,6 @@ def _initialize_from_checkpoint(variable: tf.Variable, *args: Any, **kwargs: Any
             _INITIALIZE_FROM_CHECKPOINT(variable, *args, **kwargs)
 
 
-def _call_template(eager_template: template.EagerTemplate, *args: Any, **kwargs: Any) -> Any:
-    """Calls a template of `make_template`.
-
-    It would keep the context manager that opens its scope for the next call, and with it the graph
-    of the `tf.function`, the scopes of the decorated call and the thread that it was made in.
-    """
-    scope = eager_template._variable_scope
-    if call_state.current_call() is None or not scope:
-        return _CALL_TEMPLATE(eager_template, *args, **kwargs)
-    with (
-        variable_scope.variable_scope(scope, reuse=variable_scope.AUTO_REUSE),
-        eager_template._template_store.as_default(),
-    ):
-        return eager_template._call_func(args, kwargs)
-
-
 def _name_scope(
     name: str | None,
     default_name: str | None = None,
@@ -198,7 +183,6 @@ def _enter_name_scope(name_scope: ops.name_scope_v1) -> str | None:
 
 _NAME_SCOPE, _ENTER_NAME_SCOPE = ops.name_scope, ops.name_scope_v1.__enter__
 _INITIALIZE_FROM_CHECKPOINT = checkpoint_utils._set_checkpoint_initializer
-_CALL_TEMPLATE = template.EagerTemplate.__call__
 _IMAGE_SUMMARY = gen_logging_ops.image_summary
 _ITEM, _ITEMS = tf.TensorShape.__getitem__, tf.TensorShape.__iter__
 _EAGER_NAME, _EAGER_OP = _EagerTensorBase.name, _EagerTensorBase.op
@@ -210,7 +194,7 @@ _REPLACEMENTS: list[tuple[Any, str, Any]] = [
     (variable_scope, "_get_unique_variable_scope", automatic_names.unique_scope_name),
     (variable_scope, "get_variable_scope_store", _variable_scope_store),
     (losses_util, "context", _LossesContext("context")),
-    (template.EagerTemplate, "__call__", _call_template),
+    (template.EagerTemplate, "__call__", call_template),
     (gen_logging_ops, "image_summary", _image_summary_anywhere),
     (tf.TensorShape, "__getitem__", _item),
     (tf.TensorShape, "__iter__", _items),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,13 +50,29 @@ class TrackedVariable(keras.Variable):
                 name=path.rsplit("/", 1)[-1],
             )
         self._path = path
+        _tracked[id(value)] = self
         if regularizer is not None:
             # TF1 code wrote its regularizers for `tf.Variable`s.
             self.regularizer = lambda variable: regularizer(variable.value)
         self.constraint = constraint
 
+    @classmethod
+    def of(cls, variable: tf.Variable) -> TrackedVariable:
+        """The one of that `tf.Variable`, for all layers that hold it; made on first use.
+
+        Keras knows variables by the identity of these, and would train a second one again.
+        """
+        tracked = _tracked.get(id(variable))
+        if tracked is None or tracked._value is not variable:
+            tracked = cls(variable, variable.name.removesuffix(":0"))
+        return tracked
+
     def _initialize_with_initializer(self, initializer: Callable[..., tf.Variable]) -> None:
         self._value = initializer(self._shape, dtype=self._dtype)
+
+
+# By identity, which holds as long as the entry: it keeps its variable alive.
+_tracked: weakref.WeakValueDictionary[int, TrackedVariable] = weakref.WeakValueDictionary()
 
 
 @contextlib.contextmanager

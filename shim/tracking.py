@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +15,13 @@ from tensorflow.python.framework import ops
 
 from .call_state import current_owner
 from .decorated_call import decorated_call
-from .holders import ATTRIBUTE, LayerHolder, ModuleHolder, holder_of
+from .held_parts import ATTRIBUTE
+from .holders import holder_of
+from .layer_holder import LayerHolder
+from .module_holder import ModuleHolder
 from .tracebacks import users_frames
+
+_log = logging.getLogger(__name__)
 
 
 def track_tf1_style_variables(method: Callable) -> Callable:
@@ -36,6 +41,11 @@ def track_tf1_style_variables(method: Callable) -> Callable:
     out its value in the compute dtype where that is asked for. A variable's name follows the
     variable scope that encloses the call, as in TF1: call the object in the same scope every time.
 
+    Where Keras first calls a layer symbolically (a functional model, `build`), a method with an
+    argument `training` may run twice, the second time with `training=True`: which variables are
+    trainable TF1 code may say in training only. If that second run fails, a line in the debug log
+    of `shimzoo.shim.tracking` says how.
+
     Args:
         method: a method of a `keras.Layer`, `keras.Model` or `tf.Module`, most often `call` or
             `__call__`.
@@ -44,7 +54,8 @@ def track_tf1_style_variables(method: Callable) -> Callable:
         The decorated method.
 
     Raises:
-        TypeError: at the call, if the object is neither a Keras layer nor a `tf.Module`.
+        TypeError: if the method is a generator or a coroutine; at the call, if the object is
+            neither a Keras layer nor a `tf.Module`, or a Keras `Sequential`.
 
     Example:
     ```python
@@ -56,6 +67,14 @@ def track_tf1_style_variables(method: Callable) -> Callable:
                 return tf.matmul(inputs, kernel)
     ```
     """
+    function = getattr(method, "python_function", method)
+    kinds = (inspect.isgeneratorfunction, inspect.isasyncgenfunction, inspect.iscoroutinefunction)
+    if any(is_of_kind(function) for is_of_kind in kinds):
+        raise TypeError(
+            f"track_tf1_style_variables decorates {function.__qualname__}, a generator or "
+            "coroutine: its body runs after the call has ended, when nothing keeps its variables. "
+            "Decorate a method that returns all results at once."
+        )
     return _TrackedMethod(method)
 
 
@@ -119,18 +138,25 @@ def _tracked(method: Callable) -> Callable:
     @tf.autograph.experimental.do_not_convert
     @functools.wraps(method)
     def tracked_method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self is current_owner() or not ops.executing_eagerly_outside_functions():
+        if not ops.executing_eagerly_outside_functions():
             return method(self, *args, **kwargs)
         holder = holder_of(self)
+        if self is current_owner():
+            holder.called.add(name)
+            return method(self, *args, **kwargs)
         if name in holder.called or _is_one_of_several_replicas():
-            return call(holder, self, *args, **kwargs)
+            return run_decorated(holder, self, *args, **kwargs)
         with holder.store.lock:  # Threads take turns in first calls.
-            return call(holder, self, *args, **kwargs)
+            return run_decorated(holder, self, *args, **kwargs)
 
-    def call(holder: LayerHolder | ModuleHolder, owner: Any, *args: Any, **kwargs: Any) -> Any:
+    def run_decorated(
+        holder: LayerHolder | ModuleHolder, owner: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         is_first = name not in holder.called
         try:
-            with decorated_call(owner, holder.store, is_function=is_function) as this_call:
+            with decorated_call(
+                owner, holder.store, method=name, is_function=is_function
+            ) as this_call:
                 outputs = method(owner, *args, **kwargs)
         except Exception as error:
             error.__traceback__ = users_frames(error.__traceback__)
@@ -146,6 +172,9 @@ def _tracked(method: Callable) -> Callable:
     name = tracked_method.__qualname__
     # Which arguments there are: tf_keras asks in a way that sees no further than this function.
     tracked_method.__signature__ = inspect.signature(method)
+    # What a weights file may hold more than the object has made depends on it.
+    arguments = tracked_method.__signature__.parameters
+    tracked_method.takes_training = not {"training", "is_training"}.isdisjoint(arguments)
     return tracked_method
 
 
@@ -169,6 +198,8 @@ def _call_in_training_too(
         return
     arguments.arguments["training"] = True
     losses = list(owner._losses)
-    with contextlib.suppress(Exception):  # In training it may need arguments that it wasn't given.
+    try:
         method(*arguments.args, **arguments.kwargs)
+    except Exception:  # In training it may need arguments that it wasn't given.
+        _log.debug("%s with training=True", type(owner).__name__, exc_info=True)
     owner._losses[:] = losses

@@ -21,6 +21,7 @@ from .autocast_variable import AutocastVariable, without_autocast
 from .call_state import DecoratedCall, current_call, default_dtype
 from .locks import CopyableLock
 from .tracked_variable import make_trainable, make_variable
+from .user_code import users_line
 
 AUTO_REUSE = variable_scope.AUTO_REUSE
 
@@ -57,13 +58,25 @@ class VariableStore(variable_scope._VariableStore):
         # Names, with `:0`, of the variables that no checkpoint has been read into.
         self._initialized: set[str] = set()
         self._autocast: dict[tuple[str, tf.DType], AutocastVariable] = {}
-        # (variable scope, name given, number in a call) of a `tf.Variable` -> its full name.
-        self.plain_names: dict[tuple[str, str, int], str] = {}
+        # (variable scope, name given) of `tf.Variable`s -> those of the object, in creation order.
+        self.plain_variables: dict[tuple[str, str], list[Any]] = {}
+        # The names of the scopes of templates that got theirs before a call.
+        self.template_scopes: set[str] = set()
+        # Name of a variable that is not to be trained -> the method and the line that said so.
+        self._untrained_by: dict[str, tuple[str, str]] = {}
 
     @property
     def variables(self) -> list[tf.Variable]:
         """The variables in creation order."""
         return list(self._vars.values())
+
+    def named_variables(self) -> Iterator[tuple[str, tf.Variable]]:
+        """The variables with their names, in creation order."""
+        return iter(list(self._vars.items()))
+
+    def find(self, name: str) -> tf.Variable | None:
+        """The variable of that name, None if there is none."""
+        return self._vars.get(name)
 
     def regularized_variables(self) -> Iterator[tuple[str, tf.Variable]]:
         """The regularized variables with their names."""
@@ -75,10 +88,6 @@ class VariableStore(variable_scope._VariableStore):
             not v.trainable and v.synchronization != tf.VariableSynchronization.ON_READ
             for v in self._vars.values()
         )
-
-    def is_trainable(self, name: str) -> bool:
-        """Whether TF1 code made the variable `name` trainable."""
-        return self._vars[name].trainable
 
     def unused_name(self, name: str) -> str:
         """`name`, with TF1's `_1`, `_2`, ... where a variable has it already."""
@@ -315,19 +324,25 @@ class VariableStore(variable_scope._VariableStore):
         else:
             regularizer = None
         self._on_create(variable, name, regularizer, constraint)
+        if not variable.trainable:
+            self._untrained_by[name] = (self._current_call(name).method, users_line())
         if pending_value is None and variable._update_uid < 0:  # No checkpoint was waiting for it.
             self._initialized.add(variable.name)
         return variable
 
     def _let_be_trained(self, call: DecoratedCall, name: str) -> None:
-        """Makes a variable trainable if this call did not meet it as one that isn't.
+        """Makes a variable trainable if the code that made it otherwise has changed its mind.
 
-        In TF1 code with `trainable=is_training` it is so in the training graph, whichever graph was
-        built first.
+        TF1 code with `trainable=is_training` makes it so in the training graph, whichever graph was
+        built first. Another method that reuses it at another line takes it as it is.
         """
         variable = self._vars[name]
         if variable.trainable or call.collections.has_met(variable):
             return
+        method, line = self._untrained_by.get(name, ("", ""))
+        if call.method != method and users_line() != line:
+            return
+        call.collections.made_variables = True  # As far as those are concerned who track it.
         with self.lock:
             if self._on_trainable is not None:
                 self._on_trainable(name)

@@ -17,8 +17,7 @@ from tensorflow.python.framework import ops
 from tensorflow.python.ops import variable_scope
 from tensorflow.python.ops.variables import PartitionedVariable
 
-from ..call_state import current_owner
-from ..holders import is_tf_keras_layer
+from ..call_state import current_owner, is_tf_keras_layer
 from .checkpointing import CheckpointedByAttribute
 
 

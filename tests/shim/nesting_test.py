@@ -219,3 +219,197 @@ def test_g09_variables_and_modules_set_as_attributes_of_a_keras_layer_train_and_
         other_model = keras.Model(inputs, other(inputs))
         other_model.load_weights(tmp_path / "w.weights.h5")
         np.testing.assert_array_equal(model(INPUTS), other_model(INPUTS))
+
+
+class Scale(tf.Module):
+    """`w * x`, with a loss of `w ** 2`."""
+
+    @shim.track_tf1_style_variables
+    def __call__(self, inputs):
+        with tf1.variable_scope("scale"):
+            ones = tf1.ones_initializer()
+            return inputs * tf1.get_variable(
+                "w", [1], initializer=ones, regularizer=keras.regularizers.L2(1.0)
+            )
+
+
+class Holds(keras.Layer):
+    """A decorated layer that does with its attribute what it is told to."""
+
+    def __init__(self, held, use=lambda held, inputs: held(inputs)):
+        super().__init__()
+        self.held, self.use = held, use
+
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        return self.use(self.held, inputs)
+
+
+@pytest.mark.parametrize(
+    ("make", "use"),
+    [(Scale, lambda m, x: m(x)), (lambda: tf.Variable([1.0]), lambda v, x: v * x)],
+    ids=["module", "variable"],
+)
+def test_g09_what_two_layers_share_is_trained_once_a_step(make, use):
+    shared = make()
+    inputs = keras.Input([1])
+    model = keras.Model(inputs, Holds(shared, use)(Holds(shared, use)(inputs)))
+    assert len(model.weights) == 1
+    assert len(model.losses) == int(make is Scale)
+    model.compile(keras.optimizers.SGD(0.1), loss=lambda _, outputs: tf.reduce_mean(outputs))
+    model.fit(np.ones([1, 1]), np.zeros([1, 1]), verbose=0)
+    # The gradient of w ** 2, with the regularization loss twice that.
+    np.testing.assert_allclose(model.weights[0], [1 - 0.1 * 2 * len([1, *model.losses])], rtol=1e-6)
+
+
+def test_g09_an_outer_and_an_inner_layer_share_a_module():
+    shared = Scale()
+    outer = Holds([shared, Holds(shared)], lambda held, x: held[1](held[0](x)))
+    outer(tf.ones([1, 1]))
+    assert len(outer.weights) == len(outer.losses) == 1
+
+
+class CreatesDense(tf.Module):
+    @shim.track_tf1_style_variables
+    def __call__(self, inputs):
+        with tf1.variable_scope("i"):
+            return shim.get_or_create_layer("dense", regularized_dense)(inputs)
+
+
+class HasAttribute(tf.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    @shim.track_tf1_style_variables
+    def __call__(self, inputs):
+        return self.layer(inputs)
+
+
+class PlainModule(tf.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layers = [layer]
+
+    def __call__(self, inputs):
+        return self.layers[0](inputs)
+
+
+def regularized_dense():
+    return keras.layers.Dense(2, kernel_regularizer="l2")
+
+
+class TF1Dense(keras.Layer):
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        with tf1.variable_scope("i"):
+            return shim.layers.dense(inputs, 2, kernel_regularizer="l2")
+
+
+MODULES_WITH_LAYERS = {
+    "created": CreatesDense,
+    "decorated layer": lambda: HasAttribute(TF1Dense()),
+    "native layer": lambda: HasAttribute(regularized_dense()),
+    "in a plain module": lambda: PlainModule(regularized_dense()),
+    "two deep": lambda: PlainModule(HasAttribute(regularized_dense())),
+}
+
+
+@pytest.mark.parametrize("kind", MODULES_WITH_LAYERS)
+def test_g09_losses_of_layers_in_a_layers_modules_count(kind, tmp_path):
+    def make():
+        inputs = keras.Input([3])
+        return keras.Model(
+            inputs, Holds([MODULES_WITH_LAYERS[kind]()], lambda h, x: h[0](x))(inputs)
+        )
+
+    model, other = make(), make()
+    assert [tuple(v.shape) for v in model.trainable_weights] == [(3, 2), (2,)]
+    (loss,) = model.losses
+    np.testing.assert_allclose(loss, 0.01 * np.sum(model.weights[0].numpy() ** 2), rtol=1e-5)
+    model.layers[1].trainable = False
+    assert model.losses == model.trainable_weights == []
+    model.layers[1].trainable = True
+    assert len(model.trainable_weights) == 2
+    model.save_weights(tmp_path / "w.weights.h5")
+    other.load_weights(tmp_path / "w.weights.h5")
+    np.testing.assert_array_equal(other(INPUTS), model(INPUTS))
+
+
+@pytest.mark.parametrize("kind", MODULES_WITH_LAYERS)
+def test_g09_losses_of_layers_in_a_module_count(kind):
+    module = HasAttribute(MODULES_WITH_LAYERS[kind]())
+    module(tf.constant(INPUTS))
+    assert len(module.trainable_variables) == 2
+    (loss,) = shim.regularization_losses(module)
+    kernel = next(v for v in module.trainable_variables if v.shape.rank == 2)
+    np.testing.assert_allclose(loss(), 0.01 * np.sum(kernel.numpy() ** 2), rtol=1e-5)
+
+
+def test_g09_a_module_may_refer_to_the_layer_it_is_part_of():
+    layer = Holds(Scale())
+    layer.held.part_of = layer
+    layer.held.itself = [layer.held]
+    layer(tf.ones([1, 1]))
+    assert len(layer.weights) == len(layer.losses) == 1
+
+
+CONTAINERS = {
+    "lists": (lambda part: [[part()], [part()]], lambda h: [h[0][0], h[1][0]]),
+    "dictionaries": (
+        lambda part: {"a": {"b": part()}, "c": part()},
+        lambda h: [h["a"]["b"], h["c"]],
+    ),
+    "tuples of dictionaries": (
+        lambda part: ({"k": part()}, [{"k": part()}]),
+        lambda h: [h[0]["k"], h[1][0]["k"]],
+    ),
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("kind", [InnerModule, InnerLayer, lambda: tf.Variable(tf.ones([3, 3]))])
+def test_g09_attributes_in_lists_of_lists_and_the_like(container, kind, tmp_path):
+    pack, unpack = CONTAINERS[container]
+
+    def use(held, inputs):
+        for part in unpack(held):
+            inputs = part(inputs) if callable(part) else tf.matmul(inputs, part)
+        return inputs
+
+    def make():
+        inputs = keras.Input([3])
+        return keras.Model(inputs, Holds(pack(kind), use)(inputs))
+
+    model, other = make(), make()
+    assert len(model.trainable_weights) == 2
+    for number, weight in enumerate(model.weights):
+        weight.assign(INPUTS[:3] + number)
+    if kind is not InnerLayer:  # Keras itself saves no layers in lists of lists.
+        model.save_weights(tmp_path / "w.weights.h5")
+        other.load_weights(tmp_path / "w.weights.h5")
+        np.testing.assert_array_equal(other(INPUTS), model(INPUTS))
+
+
+def test_g09_a_modules_variable_that_becomes_trainable_is_so_in_the_layer():
+    class Module(tf.Module):
+        @shim.track_tf1_style_variables
+        def __call__(self, inputs, training):
+            return inputs * tf1.get_variable("w", [1], trainable=training)
+
+    layer = Holds(Module(), lambda module, inputs: module(inputs, inputs.shape[0] == 2))
+    layer(tf.ones([1, 1]))
+    assert layer.trainable_weights == []
+    layer(tf.ones([2, 1]))
+    assert len(layer.trainable_weights) == 1
+
+
+def test_g09_regularizers_of_a_modules_variables_that_are_not_trained_count():
+    class Module(tf.Module):
+        @shim.track_tf1_style_variables
+        def __call__(self, inputs):
+            return inputs * tf1.get_variable("w", [1], trainable=False, regularizer=tf.reduce_sum)
+
+    module = Module()
+    model = keras.Sequential([keras.Input([1]), Holds(module), Holds(module)])
+    assert len(model.losses) == 1

@@ -112,6 +112,108 @@ class TestG01PlainVariables:
         np.testing.assert_allclose(run(gradient)(tf.constant(INPUTS)), [INPUTS.sum()], rtol=1e-5)
 
 
+class Lazy:
+    """Makes its variable when it is first needed, and keeps it."""
+
+    scale = None
+
+    def __call__(self, inputs):
+        if self.scale is None:
+            self.scale = tf.Variable(2.0, name="scale")
+        return inputs * self.scale
+
+
+class LazyModule(Lazy, tf.Module):
+    pass
+
+
+@pytest.mark.parametrize("owner", [Runs, RunsModule])
+@pytest.mark.parametrize("run", [lambda f: f, tf.function], ids=["eager", "tf.function"])
+class TestG01KeptVariables:
+    def test_g01_one_in_an_attribute_leaves_the_others_their_order(self, owner, run):
+        def code(inputs):
+            if not hasattr(layer, "kept"):
+                layer.kept = tf.Variable(2.0)
+            return inputs * layer.kept * tf.Variable(5.0)
+
+        layer = owner(code)
+        call = run(lambda x: layer(x))
+        for rows in (1, 1, 2, 3):  # A function is traced anew.
+            np.testing.assert_array_equal(call(tf.ones([rows, 3])), np.full([rows, 3], 10))
+        assert len(layer.trainable_variables) == 2
+
+    @pytest.mark.parametrize("make_part", [Lazy, LazyModule])
+    def test_g01_objects_that_build_themselves_have_variables_of_their_own(
+        self, owner, run, make_part
+    ):
+        parts = [make_part() for _ in range(3)]
+
+        def code(inputs, number):
+            for part in parts[:number]:
+                inputs = part(inputs)
+            return inputs * tf.Variable(3.0, name="scale")
+
+        layer = owner(lambda x: code(x, x.shape[0]))
+        call = run(lambda x: layer(x))
+        for number in (1, 3, 1, 2):
+            expected = 3 * 2.0**number
+            np.testing.assert_array_equal(
+                call(tf.ones([number, 3])), np.full([number, 3], expected)
+            )
+        assert len({id(part.scale) for part in parts}) == 3
+        assert len(layer.trainable_variables) == 4
+
+    def test_g01_one_that_every_call_sets_anew_is_found_again(self, owner, run):
+        def code(inputs):
+            layer.scales = [tf.Variable(float(n), name="scale") for n in (2, 3)]
+            layer.scale = tf.Variable(5.0, name="scale")
+            return inputs * layer.scales[0] * layer.scales[1] * layer.scale
+
+        layer = owner(code)
+        call = run(lambda x: layer(x))
+        for rows in (1, 1, 2, 3):
+            np.testing.assert_array_equal(call(tf.ones([rows, 3])), np.full([rows, 3], 30))
+        assert len(layer.trainable_variables) == 3
+
+    def test_g01_a_call_that_fails_has_kept_it_all_the_same(self, owner, run):
+        part, fails = LazyModule(), [True]
+
+        def code(inputs):
+            inputs = part(inputs)
+            if fails:
+                raise RuntimeError(fails.pop())
+            return inputs * tf.Variable(3.0, name="scale")
+
+        layer = owner(code)
+        with pytest.raises(RuntimeError):
+            run(lambda x: layer(x))(tf.ones([1, 3]))
+        for _ in range(2):
+            np.testing.assert_array_equal(run(lambda x: layer(x))(tf.ones([1, 3])), [[6, 6, 6]])
+
+
+def test_g01_modules_that_build_themselves_on_two_replicas():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+    class Layer(keras.Layer):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = LazyModule(), LazyModule()
+
+        @shim.track_tf1_style_variables
+        def call(self, inputs):
+            with tf1.variable_scope("net"):
+                outputs = self.second(self.first(inputs)) * tf.Variable(3.0, name="scale")
+                return shim.layers.batch_normalization(outputs, training=True) * 0 + outputs
+
+    with strategy.scope():
+        layer = Layer()
+    step = tf.function(lambda: strategy.run(lambda: layer(tf.ones([2, 3]))))
+    for _ in range(2):
+        for outputs in strategy.experimental_local_results(step()):
+            np.testing.assert_array_equal(outputs, np.full([2, 3], 12))
+    assert sum("scale" in v.path for v in layer.weights) == 3
+
+
 def test_g01_plain_variables_in_a_functional_model_train_and_reload(tmp_path):
     inputs = keras.Input([3])
     model = keras.Model(inputs, Runs(tutorial_net)(inputs))

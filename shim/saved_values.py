@@ -1,0 +1,120 @@
+"""How Keras' files hold what decorated methods have made: by TF1 name."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+_LAYER = "layer:"
+
+
+class SavedByName:
+    """The part of a holder that Keras, of either generation, asks to save and load.
+
+    Values may come before their variables: of a decorated method that has not been called yet. They
+    wait until it asks for them.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Past Keras and TensorFlow, which would track what is in them a second time.
+        keep = object.__setattr__
+        keep(self, "variables_by_name", {})
+        keep(self, "layers_by_name", {})
+        # The names of the methods that have been called, and the class that has them.
+        keep(self, "called", set())
+        keep(self, "owner_class", object)
+        keep(self, "_pending_values", {})
+        keep(self, "_unmade_layers", set())
+
+    variables_by_name: dict[str, Any]
+    layers_by_name: dict[str, Any]
+    called: set[str]
+    owner_class: type
+    _pending_values: dict[str, np.ndarray]
+    _unmade_layers: set[str]
+
+    def save_own_variables(self, store: Any) -> None:
+        for name, value in self._pending_values.items():
+            store[_saved_key(name)] = value
+        for name, variable in self.variables_by_name.items():
+            is_of_keras = isinstance(variable, keras.Variable)
+            store[_saved_key(name)] = variable if is_of_keras else variable.numpy()
+        for name in self.layers_by_name:  # Keras saves them beside; this says that they are there.
+            store[layer_key(name)] = np.zeros([0], "uint8")
+
+    def load_own_variables(self, store: Any) -> None:
+        keys = list(store.keys())
+        layer_keys = {key for key in keys if key.startswith(_LAYER)}
+        if keys:  # Keras comes by several ways; by all but one it brings nothing.
+            self._unmade_layers.clear()
+            self._unmade_layers.update(map(_name_of_saved_key, layer_keys))
+        self._unmade_layers.difference_update(self.layers_by_name)
+        if self._unmade_layers:
+            raise ValueError(
+                "The weights file holds Keras layers that this object makes in its first call: "
+                f"{', '.join(sorted(self._unmade_layers))}. Call it once, then load."
+            )
+        saved = {_name_of_saved_key(key): key for key in keys if key not in layer_keys}
+        missing = [name for name in self.variables_by_name if name not in saved]
+        if missing:
+            raise ValueError(
+                f"The weights file does not fit this layer: {len(missing)} of its variables are "
+                f"not in the file ({', '.join(missing[:3])}). Load it into the model that saved it."
+            )
+        self._check_left_over([name for name in saved if name not in self.variables_by_name])
+        for name, key in saved.items():
+            if name in self.variables_by_name:
+                self.variables_by_name[name].assign(np.asarray(store[key]))
+            else:
+                self._pending_values[name] = np.array(store[key])
+
+    def _check_left_over(self, names: list[str]) -> None:
+        """Judges values for which there are no variables: some code may still ask for them.
+
+        Raises:
+            ValueError: all decorated methods have been called, and none takes `training`, by which
+                TF1 code has more variables in training.
+        """
+        methods = decorated_methods(self.owner_class)
+        if not names or not self.called.issuperset(methods):
+            return
+        message = (
+            f"The weights file does not fit this {self.owner_class.__name__}: {len(names)} "
+            f"variables in it ({', '.join(names[:3])}) are none of its own"
+        )
+        if not any(methods.values()):
+            raise ValueError(f"{message}. Load it into the model that saved it.")
+        warnings.warn(f"{message}, unless it makes them in training.", stacklevel=2)
+
+    def _take_pending_value(self, name: str) -> np.ndarray | None:
+        return self._pending_values.pop(name, None)
+
+
+def decorated_methods(owner_class: type) -> dict[str, bool]:
+    """The decorated methods of a class: their full names, and whether they take `training`."""
+    found = {}
+    for attribute in dir(owner_class):
+        method = inspect.getattr_static(owner_class, attribute)
+        takes_training = getattr(method, "takes_training", None)
+        if takes_training is not None:
+            found[method.__qualname__] = takes_training
+    return found
+
+
+def layer_key(name: str) -> str:
+    """What a layer is saved under that has the full name, the scope's included."""
+    return _LAYER + _saved_key(name)
+
+
+def _saved_key(name: str) -> str:
+    # HDF5 reads "/" as a path; "|" cannot be in a TF1 scope name.
+    return name.replace("/", "|")
+
+
+def _name_of_saved_key(key: str) -> str:
+    return key.removeprefix(_LAYER).replace("|", "/")
