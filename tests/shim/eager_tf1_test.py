@@ -177,6 +177,72 @@ def test_g10_two_templates_of_one_function_have_names_of_their_own():
     ]
 
 
+@keras.saving.register_keras_serializable("eager_tf1_test")
+class ScopedNow(keras.Layer):
+    """Its templates make their scopes in `__init__`."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.second = (self._template("net") for _ in range(2))
+        self.other = self._template("other")
+
+    @staticmethod
+    def _template(name):
+        return tf1.make_template(name, lambda x: shim.layers.dense(x, 3), create_scope_now_=True)
+
+    @shim.track_tf1_style_variables
+    def call(self, inputs, training=False):
+        with tf1.variable_scope("scope"):
+            if training:
+                inputs = self.first(inputs)
+            return self.second(self.other(inputs))
+
+
+@both_ways
+def test_g10_scopes_made_with_a_template_are_numbered_in_each_object_for_itself(run):
+    layers = [ScopedNow() for _ in range(2)]
+    for layer in layers:
+        call = run(lambda x, training, layer=layer: layer(x, training=training))
+        for training in (False, True, False):
+            call(tf.constant(INPUTS), training)
+        assert [v.path for v in layer.weights] == [
+            f"{net}/dense/{part}"
+            for net in ("other", "net_1", "net")
+            for part in ("kernel", "bias")
+        ]
+
+
+def test_g10_templates_out_of_sight_are_numbered_as_they_are_called():
+    class Block:
+        def __init__(self):
+            self.template = ScopedNow._template("block")
+
+    blocks = [Block() for _ in range(2)]
+
+    class Layer(keras.Layer):
+        def __init__(self):
+            super().__init__()
+            self.blocks = blocks
+
+        @shim.track_tf1_style_variables
+        def call(self, inputs):
+            for block in self.blocks:
+                inputs = block.template(inputs)
+            return inputs
+
+    layer = Layer()
+    np.testing.assert_array_equal(layer(INPUTS), layer(INPUTS))
+    assert [v.path for v in layer.weights[::2]] == ["block/dense/kernel", "block_1/dense/kernel"]
+
+
+def test_g10_scopes_made_with_a_template_in_a_keras_file(tmp_path):
+    inputs = keras.Input([3])
+    model = keras.Model(inputs, ScopedNow()(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(INPUTS), model(INPUTS))
+
+
 @both_ways
 def test_g06_scopes_are_called_what_they_are_in_a_tf1_graph(run):
     told = []

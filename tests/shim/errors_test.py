@@ -62,6 +62,28 @@ def test_g19_a_plain_function():
         net(INPUTS)
 
 
+def test_g19_a_sequential_model_has_no_room_for_variables():
+    class Net(keras.Sequential):
+        @shim.track_tf1_style_variables
+        def call(self, inputs, training=None, mask=None):
+            return shim.layers.dense(super().call(inputs), 2)
+
+    with pytest.raises(TypeError, match=r"(?s)of Net, a Sequential model: .* keras.Model and have"):
+        Net([keras.layers.Dense(3)])(INPUTS)
+
+
+def test_g19_a_generator_would_run_after_its_call():
+    def generator(self):
+        yield tf1.get_variable("v", [1])
+
+    async def coroutine(self):
+        return tf1.get_variable("v", [1])
+
+    for method in (generator, coroutine, tf.function(generator)):
+        with pytest.raises(TypeError, match=r"decorates .*, a generator or coroutine: .* at once"):
+            shim.track_tf1_style_variables(method)
+
+
 def test_g19_get_or_create_layer_outside_of_a_decorated_method():
     with pytest.raises(RuntimeError, match=r"get_or_create_layer\('dense'.* make the layer in"):
         shim.get_or_create_layer("dense", lambda: keras.layers.Dense(1))

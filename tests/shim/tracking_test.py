@@ -427,6 +427,147 @@ def test_g03_weights_of_another_layer_are_refused(tmp_path):
         other.load_weights(tmp_path / "model.weights.h5")
 
 
+@keras.saving.register_keras_serializable("tracking_test")
+class Deep(keras.Layer):
+    """As many dense layers as asked for, in several forward passes."""
+
+    def __init__(self, depth):
+        super().__init__()
+        self.depth = depth
+
+    def _net(self, inputs):
+        with tf1.variable_scope("net"):
+            for _ in range(self.depth):
+                inputs = shim.layers.dense(inputs, 3)
+            return inputs
+
+
+class DeepInputs(Deep):
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        return self._net(inputs)
+
+
+class DeepTraining(Deep):
+    @shim.track_tf1_style_variables
+    def call(self, inputs, training=False):
+        return self._net(inputs)
+
+
+class DeepFeatures(Deep):
+    @shim.track_tf1_style_variables
+    def features(self, inputs):
+        return self._net(inputs)
+
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        return self.features(inputs)
+
+
+class DeepHead(Deep):
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        return self._net(inputs)
+
+    @shim.track_tf1_style_variables
+    def head(self, inputs):
+        return self._net(inputs)
+
+
+def load_two_deep_into_one_deep(layer_class, folder):
+    saved, other = (keras.Sequential([keras.Input([3]), layer_class(d)]) for d in (2, 1))
+    saved.save_weights(folder / "model.weights.h5")
+    other.load_weights(folder / "model.weights.h5")
+    return saved.layers[0], other.layers[0]
+
+
+@pytest.mark.parametrize("layer_class", [DeepInputs, DeepFeatures])
+def test_g03_weights_of_a_bigger_layer_are_refused(layer_class, tmp_path):
+    with pytest.raises(ValueError, match=r"does not fit this Deep.*2 variables .*net/dense_1/"):
+        load_two_deep_into_one_deep(layer_class, tmp_path)
+
+
+def test_g03_weights_of_a_bigger_layer_are_warned_of_where_training_may_make_more(tmp_path):
+    with pytest.warns(UserWarning, match=r"2 variables .*net/dense_1/.* makes them in training"):
+        saved, other = load_two_deep_into_one_deep(DeepTraining, tmp_path)
+    other.depth = 2
+    np.testing.assert_array_equal(other(INPUTS), saved(INPUTS))
+
+
+def test_g03_weights_of_methods_not_yet_called_are_saved_again(tmp_path):
+    saved, other = load_two_deep_into_one_deep(DeepHead, tmp_path)
+    again = keras.Sequential([keras.Input([3]), other])
+    again.save_weights(tmp_path / "again.weights.h5")
+    restored = DeepHead(2)
+    last = keras.Sequential([keras.Input([3]), restored])
+    last.load_weights(tmp_path / "again.weights.h5")
+    np.testing.assert_array_equal(restored.head(INPUTS), saved.head(INPUTS))
+
+
+class Reuses(tf.Module):
+    """Methods that disagree over whether a variable is trained."""
+
+    @shim.track_tf1_style_variables
+    def frozen(self):
+        with tf1.variable_scope("net"):
+            return tf1.get_variable("w", [1], trainable=False) + 0
+
+    @shim.track_tf1_style_variables
+    def reused(self):
+        with tf1.variable_scope("net", reuse=tf1.AUTO_REUSE):
+            return tf1.get_variable("w", [1]) + 0
+
+    @shim.track_tf1_style_variables
+    def features(self, is_training):
+        with tf1.variable_scope("net"):
+            return tf1.get_variable("v", [1], trainable=is_training) + 0
+
+    @shim.track_tf1_style_variables
+    def __call__(self, is_training):
+        return self.features(is_training)
+
+    @shim.track_tf1_style_variables
+    def branches(self, is_training):
+        with tf1.variable_scope("net"):
+            if is_training:
+                return tf1.get_variable("u", [1]) + 0
+            return tf1.get_variable("u", [1], trainable=False) + 0
+
+
+def test_g01_a_method_that_reuses_a_variable_takes_it_as_it_is():
+    module = Reuses()
+    for method in (module.frozen, module.reused, module.frozen, module.reused):
+        method()
+        assert module.trainable_variables == ()
+    other = Reuses()
+    other.reused(), other.frozen()
+    assert len(other.trainable_variables) == 1
+
+
+@pytest.mark.parametrize(
+    "methods", [["features", "__call__"], ["__call__", "features"], ["branches", "branches"]]
+)
+def test_g01_code_with_trainable_is_training_trains_by_whichever_method_it_is_called(methods):
+    module = Reuses()
+    for method, is_training in zip(methods, [False, True], strict=True):
+        getattr(module, method)(is_training)
+        assert len(module.trainable_variables) == is_training
+
+
+def test_g01_what_stops_the_run_in_training_is_in_the_debug_log(caplog):
+    class Layer(keras.Layer):
+        @shim.track_tf1_style_variables
+        def call(self, inputs, training=False):
+            if training:
+                raise KeyError("no targets")
+            return inputs * tf1.get_variable("w", [], trainable=training)
+
+    with caplog.at_level("DEBUG", "shimzoo.shim.tracking"):
+        keras.Sequential([keras.Input([3]), Layer()])
+    assert "Layer with training=True" in caplog.text
+    assert "no targets" in caplog.text
+
+
 def test_in_a_tf1_graph_the_method_runs_as_it_is():
     module = DenseModule()
     with tf.Graph().as_default(), tf1.Session() as session:
