@@ -103,7 +103,7 @@ def holder_for_tf_keras() -> Any:
 def _tf_keras_holder_class() -> type:
     tf_keras = sys.modules["tf_keras"]
 
-    class TfKerasHolder(_HoldsForModule, tf_keras.layers.Layer):
+    class TfKerasHolder(_HoldsForModule, tf_keras.layers.Layer):  # type: ignore[name-defined]
         """The variables and layers that the decorated methods of a layer of tf_keras have made."""
 
         def __init__(self) -> None:
