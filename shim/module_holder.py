@@ -21,6 +21,9 @@ class _HoldsForModule(SavedByName):
     """What the holders of `tf.Module`s and of tf_keras' layers have in common."""
 
     _track_trackable: Callable[..., Any]
+    store: VariableStore
+    layers: CreatedLayers
+    _of_keras_layers: tuple[tf.Variable, ...]
 
     def __init__(self) -> None:
         super().__init__(name="tf1_variables")
@@ -29,10 +32,6 @@ class _HoldsForModule(SavedByName):
         keep(self, "store", VariableStore(self._on_create, self._take_pending_value))
         keep(self, "layers", CreatedLayers())
         keep(self, "_of_keras_layers", ())
-
-    store: VariableStore
-    layers: CreatedLayers
-    _of_keras_layers: tuple[tf.Variable, ...]
 
     def _on_create(
         self,

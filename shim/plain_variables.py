@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
+import contextlib
+import gc
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -25,20 +27,54 @@ _KEEPERS = ("keras.", "tf_keras.", f"{_makes_for_the_store}.")
 _RANDOM_STATE = "seed_generator_state"
 
 
-@dataclasses.dataclass(eq=False)
 class _PlainVariable:
     """A variable that a forward pass has made.
 
     Args:
         name: its full name.
         path: the points in the user's code that the call came by to make it.
-        keepers: the objects that have it as an attribute; during the call that made it, those that
-            may get it.
+        objects: those whose methods these are: each may get the variable as an attribute.
     """
 
-    name: str
-    path: tuple
-    keepers: list[Any]
+    def __init__(self, name: str, path: tuple, objects: list[Any]) -> None:
+        self.name = name
+        self.path = path
+        self.is_settled = False
+        self._keepers: list[weakref.ref] = []
+        self._candidates = objects
+
+    def settle(self, find: Callable[[str], Any]) -> None:
+        """Ends the call that has made it: those which keep it have it by now.
+
+        Objects that live no longer than the call are none of them.
+        """
+        keepers = self.keepers(find)
+        self._candidates, self.is_settled = [], True
+        with contextlib.suppress(TypeError):  # Objects without a place for references to them.
+            self._keepers = [weakref.ref(keeper) for keeper in keepers]
+
+    def may_be_kept(self) -> bool:
+        """Whether it is worth asking for its keepers."""
+        return bool(self._candidates or self._keepers)
+
+    def keepers(self, find: Callable[[str], Any]) -> list[Any]:
+        """The objects that have it as an attribute."""
+        variable = find(self.name)
+        candidates = (*self._candidates, *(keeper() for keeper in self._keepers))
+        distinct = {id(candidate): candidate for candidate in candidates if candidate is not None}
+        return [
+            candidate
+            for candidate in distinct.values()
+            if any(without_autocast(part) is variable for _, part in contents(candidate))
+        ]
+
+    # References are copied as what they refer to.
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_keepers": [keeper() for keeper in self._keepers]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        keepers = [keeper for keeper in state["_keepers"] if keeper is not None]
+        vars(self).update(state, _keepers=[weakref.ref(keeper) for keeper in keepers])
 
 
 class PlainVariables:
@@ -83,9 +119,15 @@ class PlainVariables:
 
     def close(self) -> None:
         """Ends the call: who keeps a variable has it by now."""
+        if not self._made:
+            return
         for made in self._made:
-            keepers = {id(keeper): keeper for keeper in self._keepers(made)}
-            made.keepers = list(keepers.values())
+            made.settle(self._store.find)
+        kept = [keeper for made in self._made for keeper in made.keepers(self._store.find)]
+        is_in_doubt = any(keeper is not self._call.owner for keeper in kept)
+        del kept
+        if is_in_doubt:  # An object of this call alone may only wait for being collected.
+            gc.collect()
 
     def _new(self, asked_as: tuple[str, str]) -> _PlainVariable:
         name = self._store.unused_name(self._call.in_name_scope(asked_as[1]))
@@ -100,36 +142,31 @@ class PlainVariables:
         while first < len(known) and known[first].name in self._given:
             first += 1
         self._first_left[asked_as] = first
-        if not any(variable.keepers for variable in known):
+        if not any(variable.may_be_kept() for variable in known):
             return known[first] if first < len(known) else None
-        left = [v for v in known if v.name not in self._given]
-        kept = [variable for variable in known if self._keepers(variable)]
-        return self._found_beside(kept, left)
+        keepers = {variable: variable.keepers(self._store.find) for variable in known}
+        return self._found_beside_kept(keepers)
 
-    def _found_beside(
-        self, kept: list[_PlainVariable], left: list[_PlainVariable]
-    ) -> _PlainVariable | None:
+    def _found_beside_kept(self, keepers: dict[_PlainVariable, list[Any]]) -> _PlainVariable | None:
         """Finds a variable where some of its name are kept in attributes."""
         path, objects = path_through_call()
         here = set(map(id, objects))
+        left = [variable for variable in keepers if variable.name not in self._given]
+        # An object that is being made takes the place of one made in the call before.
+        is_making_object = any(function == "__init__" for function, *_ in path)
         for variable in left:
-            if variable.path == path and any(id(k) in here for k in self._keepers(variable)):
+            # Another replica may be in the middle of the call that has made it.
+            is_same = is_making_object or not variable.is_settled
+            is_same = is_same or any(id(keeper) in here for keeper in keepers[variable])
+            if is_same and variable.path == path:
                 return variable
         # Where kept ones are made, another object may be about to make its own.
-        is_where_kept_are_made = any(variable.path[:1] == path[:1] for variable in kept)
+        is_where_kept_are_made = any(v.path[:1] == path[:1] for v in keepers if keepers[v])
         for variable in left:
             is_made_here = variable.path[:1] == path[:1]
-            if variable not in kept and (is_made_here or not is_where_kept_are_made):
+            if not keepers[variable] and (is_made_here or not is_where_kept_are_made):
                 return variable
         return None
-
-    def _keepers(self, variable: _PlainVariable) -> list[Any]:
-        value = self._store.find(variable.name)
-        return [
-            keeper
-            for keeper in variable.keepers
-            if any(without_autocast(part) is value for _, part in contents(keeper))
-        ]
 
 
 def _maker() -> str:

@@ -19,6 +19,13 @@ class SavedByName:
     wait until it asks for them.
     """
 
+    variables_by_name: dict[str, Any]
+    layers_by_name: dict[str, Any]
+    called: set[str]
+    owner_class: type
+    _pending_values: dict[str, np.ndarray]
+    _unmade_layers: set[str]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Past Keras and TensorFlow, which would track what is in them a second time.
@@ -30,13 +37,6 @@ class SavedByName:
         keep(self, "owner_class", object)
         keep(self, "_pending_values", {})
         keep(self, "_unmade_layers", set())
-
-    variables_by_name: dict[str, Any]
-    layers_by_name: dict[str, Any]
-    called: set[str]
-    owner_class: type
-    _pending_values: dict[str, np.ndarray]
-    _unmade_layers: set[str]
 
     def save_own_variables(self, store: Any) -> None:
         for name, value in self._pending_values.items():

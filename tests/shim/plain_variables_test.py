@@ -1,5 +1,7 @@
 """G1: `tf.Variable`s made in a forward pass without `get_variable`."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
@@ -189,6 +191,98 @@ class TestG01KeptVariables:
             run(lambda x: layer(x))(tf.ones([1, 3]))
         for _ in range(2):
             np.testing.assert_array_equal(run(lambda x: layer(x))(tf.ones([1, 3])), [[6, 6, 6]])
+
+    @pytest.mark.parametrize("is_in_a_cycle", [False, True])
+    def test_g01_objects_of_one_call_make_the_same_variables_in_each(
+        self, owner, run, is_in_a_cycle
+    ):
+        def code(inputs):
+            for _ in range(2):
+                block = Block(is_in_a_cycle)
+                inputs = block.build(inputs)
+            return inputs * tf.Variable(3.0, name="scale")
+
+        layer = owner(code)
+        call = run(lambda x: layer(x))
+        for rows in (1, 1, 2, 3):
+            np.testing.assert_array_equal(call(tf.ones([rows, 3])), np.full([rows, 3], 12))
+        assert len(layer.trainable_variables) == 3
+
+    def test_g01_objects_that_each_call_puts_in_the_place_of_others_find_their_variables(
+        self, owner, run
+    ):
+        def code(inputs):
+            layer.first = Scaled(2.0)
+            layer.others = [Scaled(3.0) for _ in range(2)]
+            for part in (layer.first, *layer.others):
+                inputs = inputs * part.scale
+            return inputs * tf.Variable(5.0, name="scale")
+
+        layer = owner(code)
+        call = run(lambda x: layer(x))
+        for rows in (1, 1, 2, 3):
+            np.testing.assert_array_equal(call(tf.ones([rows, 3])), np.full([rows, 3], 90))
+        assert len(layer.trainable_variables) == 4
+
+
+class Scaled:
+    """Makes its variable when it is made itself."""
+
+    def __init__(self, value):
+        self.scale = tf.Variable(value, name="scale")
+
+
+class Block:
+    """Lives for one call, as a graph's layers did."""
+
+    def __init__(self, is_in_a_cycle=False):
+        if is_in_a_cycle:
+            self.itself = self
+
+    def build(self, inputs):
+        self.scale = tf.Variable(2.0, name="scale")
+        return inputs * self.scale
+
+
+@pytest.mark.parametrize("make_part", [LazyModule, Block])
+def test_g01_a_copied_module_finds_its_own(make_part):
+    class Module(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.part = LazyModule()
+
+        @shim.track_tf1_style_variables
+        def __call__(self, inputs):
+            inputs = self.part(inputs) if make_part is LazyModule else Block().build(inputs)
+            return inputs * tf.Variable(3.0, name="scale")
+
+    module = Module()
+    module(1.0)
+    again = copy.deepcopy(module)
+    for _ in range(2):
+        assert float(again(1.0)) == float(module(1.0)) == 6
+    again.variables[0].assign(1.0)
+    assert float(module(1.0)) == 6
+    assert len(again.trainable_variables) == 2
+
+
+def test_g01_objects_of_one_call_on_two_replicas():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+    def code(inputs):
+        with tf1.variable_scope("net"):
+            for _ in range(2):
+                inputs = Block().build(inputs)
+                inputs += 0 * shim.layers.batch_normalization(inputs, training=True)
+            return inputs
+
+    with strategy.scope():
+        layer = Runs(code)
+    step = tf.function(lambda: strategy.run(lambda: layer(tf.ones([2, 3]))))
+    for _ in range(2):
+        for outputs in strategy.experimental_local_results(step()):
+            np.testing.assert_array_equal(outputs, np.full([2, 3], 4))
+    assert sum("scale" in v.path for v in layer.weights) == 2
 
 
 def test_g01_modules_that_build_themselves_on_two_replicas():
