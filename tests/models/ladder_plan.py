@@ -20,6 +20,9 @@ _LAST_MAPS = {
     "resnet": "{scope}/block4",
     "mobilenet_v1": "Conv2d_13_pointwise",
     "mobilenet_v2": "layer_19",
+    "mobilenet_v3_large": "layer_17",
+    "mobilenet_v3_small": "layer_13",
+    "mobilenet_edgetpu": "layer_24",
 }
 
 
