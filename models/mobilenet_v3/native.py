@@ -202,8 +202,9 @@ class MobilenetV3(keras.Model):
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for images `[B, H, W, 3]`."""
+        layers: list[Any] = [self.stem, *self.bottlenecks, self.last, self.pooled]
         depth = input_shape[-1]
-        for layer in (self.stem, *self.bottlenecks, self.last, self.pooled):
+        for layer in layers:
             if layer is not None:
                 layer.build((None, None, None, depth))
                 depth = layer.filters
