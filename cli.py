@@ -516,13 +516,14 @@ def shim_overhead(
 
 
 def _print_record(record: dict[str, Any], indent: str = "") -> None:
+    width = max([26, *(len(indent) + len(name) + 2 for name in record)])
     for name, value in record.items():
         label = f"{indent}{name.replace('_', ' ')}"
         if isinstance(value, dict):
             typer.echo(label)
             _print_record(value, indent + "  ")
         else:
-            typer.echo(f"{label:<26}{value}")
+            typer.echo(f"{label:<{width}}{value}")
 
 
 def _report(error: Exception) -> int:

@@ -51,6 +51,11 @@ def test_show_says_what_was_not_published_and_what_differs(capsys):
     assert "parameters, millions - 25.56" in lines
     assert any(line.startswith("note Multiply-adds: TF-Slim's blocks end") for line in lines)
 
+    out = shimzoo(capsys, "show", "mobilenet_v3_small_0.75_224")[1]
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "finegrain classification mode True" in lines
+    assert "parameters, millions 2.40 2.04" in lines
+
 
 def test_diff_shows_two_versions(capsys):
     code, out, err = shimzoo(capsys, "diff", "resnet", "shimmed", "native")
