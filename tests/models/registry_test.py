@@ -73,7 +73,8 @@ def test_the_same_model_in_another_stage(stage):
 def test_unknown_names_come_with_the_nearest():
     with pytest.raises(ValueError, match=r"'mobilnet_v1_1.0_224'.*mean mobilenet_v1_1.0_224"):
         models.create("mobilnet_v1_1.0_224")
-    with pytest.raises(ValueError, match=r"no model 'x'; known are mobilenet_v1_0.25_128, "):
+    first = models.list_models()[0]
+    with pytest.raises(ValueError, match=f"no model 'x'; known are {first}, "):
         models.get_variant("x")
     for stage in ("nativ", "x", None):
         with pytest.raises(ValueError, match=f"{stage!r}: stages are shimmed, partially_native, "):
