@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     AnyVariable: TypeAlias = keras.Variable | tf.Variable
 
 # Keras' last part of a variable's path -> TF-Slim's.
-SUFFIXES = {"kernel": "weights", "bias": "biases", "depthwise_kernel": "depthwise_weights"}
+SUFFIXES = {
+    "kernel": "weights",
+    "bias": "biases",
+    "depthwise_kernel": "depthwise_weights",
+    "pointwise_kernel": "pointwise_weights",
+}
 
 # The average that `tf.train.ExponentialMovingAverage` keeps of a variable.
 AVERAGE = "/ExponentialMovingAverage"

@@ -15,6 +15,7 @@ NATIVE_TO_TF1 = {
     "kernel": "weights",
     "bias": "biases",
     "depthwise_kernel": "depthwise_weights",
+    "pointwise_kernel": "pointwise_weights",
     "gamma": "gamma",
     "beta": "beta",
     "moving_mean": "moving_mean",
