@@ -15,7 +15,7 @@ EVERYDAY_TABLES = (*EVERYDAY, "mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "r
 # Ends of the names of end points that are logits; the last of a model is what it returns.
 LOGITS = ("Logits", "/spatial_squeeze")
 
-_INPUT_SIZES = {"inception": 139}
+_INPUT_SIZES = {"inception_v1": 64, "inception_v2": 64, "inception": 139}
 _LAST_MAPS = {
     "resnet": "{scope}/block4",
     "mobilenet_v1": "Conv2d_13_pointwise",

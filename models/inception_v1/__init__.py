@@ -1,0 +1,1 @@
+"""Inception v1 (GoogLeNet): four kinds of view side by side, in three versions."""
