@@ -52,13 +52,15 @@ def test_trained_inside_a_functional_model_and_saved_in_every_format(name, stage
         # An offset that a norm behind it takes away again has no gradient: it stays.
         is_offset = weight.path.endswith(("bias", "biases", "beta"))
         assert is_offset or np.any(weight.numpy() != value), weight.path
-    expected = model.predict(images, verbose=0)
+    # A graph fuses kernels, so what runs in one is held against what runs in one: float32 tells
+    # Inception v1's logits from these weights to 1.4e-5, eager or not.
+    expected, expected_in_graph = model(images), model.predict(images, verbose=0)
 
     model.save(tmp_path / "model.keras")
     assert_close(keras.saving.load_model(tmp_path / "model.keras")(images), expected, SAME)
     model.export(tmp_path / "saved_model", verbose=False)
     exported = tf.saved_model.load(str(tmp_path / "saved_model"))
-    assert_close(exported.serve(images), expected, SAME)
+    assert_close(exported.serve(images), expected_in_graph, SAME)
     other = create(name, stage)
     for form in checkpoints.FORMATS:
         path = tmp_path / f"model.{'weights.h5' if form == 'h5' else form}"
