@@ -17,7 +17,15 @@ if typing.TYPE_CHECKING:
     import keras
 
 STAGES = ("shimmed", "partially_native", "native")
-FAMILIES = ("inception_v1", "inception_v2", "mobilenet", "mobilenet_v2", "mobilenet_v3", "resnet")
+FAMILIES = (
+    "inception_v1",
+    "inception_v2",
+    "inception_v3",
+    "mobilenet",
+    "mobilenet_v2",
+    "mobilenet_v3",
+    "resnet",
+)
 
 
 # What a variant's record says beside its architecture.

@@ -1,0 +1,1 @@
+"""Inception v3: factorized convolutions side by side, in three versions."""

@@ -1,0 +1,322 @@
+"""Inception v3 half-way: native Keras layers in the body, TF-Slim in the stem and the heads.
+
+See `variants.py` for the paper, the figures and every number. The stem's and the heads' variables
+have their TF1 names, the native layers' have Keras' last part: `kernel` for `weights`.
+"""
+
+import dataclasses
+from typing import Any
+
+import keras
+import tensorflow.compat.v1 as tf
+
+from ... import shim
+from ..batch_norm import BatchNorm
+from . import variants
+
+shim.install()
+import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
+
+
+def inception_arg_scope(options: variants.Options, is_training: bool) -> dict:
+    """Defaults of Slim's layers: initializer, norm, activation and weight decay."""
+    with (
+        slim.arg_scope(
+            [slim.conv2d],
+            weights_regularizer=slim.l2_regularizer(options.weight_decay),
+            weights_initializer=slim.variance_scaling_initializer(variants.INITIALIZER_FACTOR),
+            activation_fn=tf.nn.relu,
+            normalizer_fn=slim.batch_norm,
+        ),
+        slim.arg_scope(
+            [slim.batch_norm],
+            decay=options.batch_norm_decay,
+            epsilon=options.batch_norm_epsilon,
+            scale=False,
+            center=True,
+        ),
+        slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training) as scope,
+    ):
+        return scope
+
+
+def conv2d(net, conv: variants.Conv) -> tf.Tensor:
+    """A convolution as the scope says, but for what the auxiliary head and logits have else."""
+    settings: dict[str, Any] = {}
+    if conv.stddev is not None:
+        settings["weights_initializer"] = tf.truncated_normal_initializer(stddev=conv.stddev)
+    if conv.gives_logits:
+        settings |= {"activation_fn": None, "normalizer_fn": None}
+    return slim.conv2d(
+        net, conv.depth, conv.kernel_size, conv.stride, conv.padding, scope=conv.name, **settings
+    )
+
+
+def pool2d(net, pool: variants.Pool) -> tf.Tensor:
+    """An average or a maximum pool."""
+    slim_pool = slim.avg_pool2d if pool.is_average else slim.max_pool2d
+    return slim_pool(net, pool.size, pool.stride, pool.padding, scope=pool.name)
+
+
+def branch(net, plan: variants.Branch) -> tf.Tensor:
+    """Convolutions and pools one after another."""
+    with tf.variable_scope(plan.name):
+        for step in plan.steps:
+            net = conv2d(net, step) if isinstance(step, variants.Conv) else pool2d(net, step)
+        return net
+
+
+def variance_scaling() -> keras.Initializer:
+    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats the values of a shared one.
+
+    Both cut a normal distribution at twice its deviation. Keras then widens it by exactly what the
+    cut took away, TF-Slim by 1.3.
+    """
+    keras_truncation = 0.87962566103423978  # Deviation of what the cut leaves.
+    scale = variants.INITIALIZER_FACTOR * variants.INITIALIZER_TRUNCATION * keras_truncation**2
+    return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
+
+
+def l2(weight_decay: float) -> keras.Regularizer:
+    """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
+    return keras.regularizers.L2(weight_decay / 2)
+
+
+def batch_norm(options: variants.Options, dtype: Any) -> BatchNorm:
+    """`slim.batch_norm` under `inception_arg_scope`."""
+    return BatchNorm(
+        momentum=options.batch_norm_decay,
+        epsilon=options.batch_norm_epsilon,
+        scale=False,
+        center=True,
+        dtype=dtype,
+        name="BatchNorm",
+    )
+
+
+class Conv(keras.layers.Conv2D):
+    """`slim.conv2d`: a convolution without bias, batch norm without a factor, and ReLU."""
+
+    def __init__(self, conv: variants.Conv, options: variants.Options, dtype):
+        super().__init__(
+            conv.depth,
+            conv.kernel_size,
+            strides=conv.stride,
+            padding=conv.padding.lower(),
+            data_format="channels_last",
+            use_bias=False,
+            kernel_initializer=variance_scaling(),
+            kernel_regularizer=l2(options.weight_decay),
+            dtype=dtype,
+            name=conv.name,
+        )
+        self.batch_norm = batch_norm(options, self.dtype_policy)
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights for inputs `[B, H, W, C]`."""
+        super().build(input_shape)
+        self.batch_norm.build((None, None, None, self.filters))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Activations `[B, height, width, filters]`."""
+        return keras.ops.relu(self.batch_norm(super().call(inputs), training=training))
+
+
+def pool_layer(pool: variants.Pool, dtype: Any) -> keras.Layer:
+    """An average or a maximum pool."""
+    kind = keras.layers.AveragePooling2D if pool.is_average else keras.layers.MaxPooling2D
+    padding = pool.padding.lower()
+    return kind(pool.size, pool.stride, padding, "channels_last", dtype=dtype, name=pool.name)
+
+
+def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[keras.Layer, ...]:
+    """The layers of a branch; `tf.train.Checkpoint` would see none in a list."""
+    return tuple(
+        Conv(step, options, dtype) if isinstance(step, variants.Conv) else pool_layer(step, dtype)
+        for step in steps
+    )
+
+
+class Branch(keras.layers.Layer):
+    """Convolutions and pools one after another, some with a fork at the end."""
+
+    def __init__(self, branch: variants.Branch, options: variants.Options, dtype):
+        super().__init__(dtype=dtype, name=branch.name)
+        self.steps = layers_of(branch.steps, options, dtype)
+        self.fork = layers_of(branch.fork, options, dtype)
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights for inputs `[B, H, W, C]`."""
+        for layer in self.steps:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+        for layer in self.fork:
+            layer.build(input_shape)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        for layer in self.steps:
+            input_shape = layer.compute_output_shape(input_shape)
+        depth = sum(layer.filters for layer in self.fork) or input_shape[-1]
+        return (*input_shape[:-1], depth)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Activations `[B, height, width, depth]`."""
+        net = inputs
+        for layer in self.steps:
+            net = layer(net, training=training)
+        forked = [layer(net, training=training) for layer in self.fork]
+        return keras.ops.concatenate(forked, axis=-1) if forked else net
+
+
+class Module(keras.layers.Layer):
+    """Branches that see the same map, and whose channels are stacked."""
+
+    def __init__(self, module: variants.Module, options: variants.Options, dtype):
+        super().__init__(dtype=dtype, name=module.name)
+        self.branches = tuple(Branch(branch, options, dtype) for branch in module.branches)
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights for inputs `[B, H, W, C]`."""
+        for branch in self.branches:
+            branch.build(input_shape)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Activations `[B, height, width, depth]`."""
+        nets = [branch(inputs, training=training) for branch in self.branches]
+        return keras.ops.concatenate(nets, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="shimzoo.models.inception_v3.partially_native")
+class InceptionV3(keras.Model):
+    """Inception v3.
+
+    Args:
+        variant: Name of the variant.
+        name, dtype, trainable: As for `keras.Model`; the name is the TF1 scope of the variables.
+        **options: See `variants.Options`.
+
+    Raises:
+        ValueError: There is no such variant, or an option is unknown or out of its range.
+    """
+
+    def __init__(
+        self,
+        variant: str = "inception_v3",
+        *,
+        name: str = variants.SCOPE,
+        dtype: Any = None,
+        trainable: bool = True,
+        **options: Any,
+    ):
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        self.variant = variants.by_name(variant)
+        self.options = variants.Options.of(self.variant, **options)
+        self._make_layers(self.options, self.dtype_policy)
+
+    def _make_layers(self, options, dtype) -> None:
+        # A tuple, because `tf.train.Checkpoint` does not see layers in a list.
+        self.body = tuple(Module(module, options, dtype) for module in options.modules())
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights of the body; the first call makes those of the stem and the heads."""
+        convs = [step for step in self.options.stem() if isinstance(step, variants.Conv)]
+        shape = (None, None, None, convs[-1].depth)
+        for layer in self.body:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
+    @shim.track_tf1_style_variables
+    def _forward(self, images, training) -> tuple:
+        with (
+            tf.variable_scope(self.name),
+            slim.arg_scope(inception_arg_scope(self.options, is_training=bool(training))),
+        ):
+            net, end_points = self._body(images, training)
+            return self._head(net, training, end_points)
+
+    def _body(self, images, training) -> tuple:
+        net, end_points = images, {}
+        for step in self.options.stem():
+            net = conv2d(net, step) if isinstance(step, variants.Conv) else pool2d(net, step)
+            end_points[step.name] = net
+        for layer in self.body:
+            net = end_points[layer.name] = layer(net, training=training)
+        return net, end_points
+
+    def _head(self, net, training, end_points) -> tuple:
+        options = self.options
+        if options.has_aux_logits:
+            aux = end_points[variants.AUX_END_POINT]
+            aux = branch(aux, options.aux_logits(aux.shape))
+            end_points["AuxLogits"] = self._as_logits(aux)
+        if options.global_pool:
+            net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
+            end_points["global_pool"] = net
+        else:
+            window = variants.window(net.shape, variants.POOL_SIZE)
+            net = slim.avg_pool2d(net, window, variants.POOL_STRIDE, padding="VALID")
+            end_points["AvgPool_1a"] = net
+        if options.num_classes is None:
+            return net, end_points
+        net = slim.dropout(net, keep_prob=options.dropout_keep_prob, scope="Dropout_1b")
+        end_points["PreLogits"] = net
+        net = end_points["Logits"] = self._as_logits(branch(net, options.logits()))
+        end_points["Predictions"] = slim.softmax(net, scope="Predictions")
+        return net, end_points
+
+    def _as_logits(self, net) -> tf.Tensor:
+        if self.options.spatial_squeeze:
+            net = tf.squeeze(net, [1, 2])
+        return tf.cast(net, tf.float32)
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """In TF1's creation order, as the other versions have it: stem, body, heads."""
+        return self._in_creation_order(super().weights)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The weights, then the state of metrics."""
+        return self._in_creation_order(super().variables)
+
+    def _in_creation_order(self, variables) -> list[keras.Variable]:
+        parts = [part.name for part in (*self.options.stem(), *self.body)]
+        scopes = [f"{self.name}/{part}/" for part in (*parts, "AuxLogits", "Logits")]
+        # A row with one True, at the variable's scope: the earlier, the greater.
+        rows = {v.path: [v.path.startswith(scope) for scope in scopes] for v in variables}
+        return sorted(variables, key=lambda v: rows[v.path], reverse=True)
+
+    def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `call`, with the bookkeeping of `keras.Model`."""
+        self._check_images(images)  # In `call` Keras would wrap the message in its own.
+        return super().__call__(images, *args, **kwargs)
+
+    def _check_images(self, images) -> None:
+        built_for = self.get_build_config()["input_shape"] if self.built else None
+        self.options.check_images(images, built_for)
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Float32 logits `[B, num_classes]`, or features `[B, 1, 1, C]` without a head.
+
+        Args:
+            images: Float tensor `[B, H, W, 3]` in [-1, 1].
+            training: Whether to use and learn the batch's statistics, and to drop features.
+        """
+        net, _ = self._forward(images, training)
+        return net
+
+    def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
+        """All activations under TF-Slim's names and in its order; arguments as for `call`."""
+        self._check_images(images)
+        images = tf.cast(images, self.compute_dtype)
+        _, end_points = self._forward(images, training)
+        return end_points
+
+    def get_config(self) -> dict[str, Any]:
+        """All arguments of the constructor."""
+        options = dataclasses.asdict(self.options)
+        return {**super().get_config(), "variant": self.variant.name, **options}
