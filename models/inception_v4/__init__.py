@@ -1,0 +1,1 @@
+"""Inception v4: modules of branches side by side, in three versions."""
