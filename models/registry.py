@@ -20,6 +20,7 @@ STAGES = ("shimmed", "partially_native", "native")
 FAMILIES = (
     "archive",
     "checkpoint",
+    "inception_resnet_v2",
     "inception_v1",
     "inception_v2",
     "inception_v3",

@@ -6,6 +6,7 @@ checkpoint.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -31,12 +32,12 @@ def l2(weight_decay: float) -> keras.Regularizer:
 
 
 class Conv(keras.layers.Conv2D):
-    """A convolution without bias, batch norm without gamma, and ReLU: `slim.conv2d`."""
+    """`slim.conv2d`: a convolution, batch norm without a factor, and ReLU."""
 
     def __init__(self, conv: variants.Conv, options: variants.Options, dtype):
         super().__init__(
             conv.depth,
-            conv.kernel_size or 1,
+            conv.kernel_size,
             strides=conv.stride,
             padding=conv.padding.lower(),
             data_format="channels_last",
@@ -65,115 +66,88 @@ class Conv(keras.layers.Conv2D):
         return keras.ops.relu(self.batch_norm(super().call(inputs), training=training))
 
 
-def pool2d(inputs: Any, pool: variants.Pool) -> Any:
-    """A maximum or an average."""
-    operation = keras.ops.max_pool if pool.kind == "max" else keras.ops.average_pool
-    return operation(inputs, pool.kernel_size, pool.stride, pool.padding.lower())
-
-
-class Branch(keras.layers.Layer):
-    """One way through a module."""
-
-    def __init__(self, branch: variants.Branch, options, dtype, *, name: str):
-        super().__init__(dtype=dtype, name=name)
-        self.branch = branch
-        # Tuples, because `tf.train.Checkpoint` does not see layers in a list.
-        self.convs = tuple(Conv(conv, options, dtype) for conv in branch.convs)
-        self.fork = tuple(Conv(conv, options, dtype) for conv in branch.fork)
-
-    def build(self, input_shape: tuple) -> None:
-        """Makes the weights for inputs `[B, H, W, C]`."""
-        for conv in self.convs:
-            conv.build(input_shape)
-            input_shape = (None, None, None, conv.filters)
-        for conv in self.fork:
-            conv.build(input_shape)
-
-    def call(self, inputs: Any, training: bool = False) -> list[Any]:
-        """What it ends with, one or a fork: `[B, height, width, depth]`."""
-        net = inputs if self.branch.pool is None else pool2d(inputs, self.branch.pool)
-        for conv in self.convs:
-            net = conv(net, training=training)
-        return [conv(net, training=training) for conv in self.fork] or [net]
-
-
-class Mixed(keras.layers.Layer):
-    """Branches side by side, joined by their channels."""
-
-    def __init__(self, module: variants.Module, options, dtype):
-        super().__init__(dtype=dtype, name=module.name)
-        self.module = module
-        self.branches = tuple(
-            Branch(branch, options, dtype, name=f"Branch_{number}")
-            for number, branch in enumerate(module.branches)
-        )
-
-    def build(self, input_shape: tuple) -> None:
-        """Makes the weights for inputs `[B, H, W, C]`."""
-        self.filters = self.module.depth(input_shape[3])  # As a convolution calls it.
-        for branch in self.branches:
-            branch.build(input_shape)
-
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Activations `[B, height, width, all depths]`."""
-        outputs = [net for branch in self.branches for net in branch(inputs, training=training)]
-        return keras.ops.concatenate(outputs, axis=3)
-
-
-def dense(options: variants.Options, dtype: Any, name: str) -> keras.layers.Dense:
+def dense_layer(dense: variants.Dense, options: variants.Options, dtype: Any) -> keras.Layer:
     """`slim.fully_connected` without ReLU."""
     return keras.layers.Dense(
-        options.num_classes,
+        dense.depth,
         kernel_initializer=keras.initializers.GlorotUniform(),
         kernel_regularizer=l2(options.weight_decay),
         bias_initializer="zeros",
         dtype=dtype,
-        name=name,
+        name=dense.name,
     )
 
 
-class AuxLogits(keras.layers.Layer):
-    """The auxiliary head."""
+def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> keras.Layer:
+    """An average or a maximum pool."""
+    kind = keras.layers.AveragePooling2D if pool.is_average else keras.layers.MaxPooling2D
+    settings = {"data_format": "channels_last", "dtype": dtype, "name": pool.name}
+    return kind(pool.kernel_size, pool.stride, pool.padding.lower(), **settings)
 
-    def __init__(self, options: variants.Options, dtype):
-        super().__init__(dtype=dtype, name="AuxLogits")
-        self.conv = Conv(variants.AUX_CONV, options, dtype)
-        self.last_conv = Conv(variants.AUX_LAST_CONV, options, dtype)
-        self.dense = dense(options, dtype, "Aux_logits")
+
+def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[keras.Layer, ...]:
+    """The layers of a scope; `tf.train.Checkpoint` would see none in a list."""
+    kinds: dict[type, Callable] = {
+        variants.Conv: Conv,
+        variants.Pool: pool_layer,
+        variants.Dense: dense_layer,
+        variants.Branch: Branch,
+        variants.Module: Module,
+    }
+    return tuple(kinds[type(step)](step, options, dtype) for step in steps)
+
+
+class Branch(keras.layers.Layer):
+    """Layers one after another, some with a fork at the end."""
+
+    def __init__(self, branch: variants.Branch, options: variants.Options, dtype):
+        super().__init__(dtype=dtype, name=branch.name)
+        self.steps = layers_of(branch.steps, options, dtype)
+        self.fork = layers_of(branch.fork, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
-        """Makes the weights for pooled inputs `[B, H, W, C]` of just this size."""
-        self.conv.build(input_shape)
-        self.last_conv.kernel_size = tuple(input_shape[1:3])
-        self.last_conv.build((*input_shape[:3], self.conv.filters))
-        self.dense.build((None, self.last_conv.filters))
+        """Makes the weights for inputs `[B, H, W, C]`."""
+        for layer in self.steps:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+        for layer in self.fork:
+            layer.build(input_shape)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        for layer in self.steps:
+            input_shape = layer.compute_output_shape(input_shape)
+        depth = sum(layer.filters for layer in self.fork) or input_shape[-1]
+        return (*input_shape[:-1], depth)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Logits `[B, num_classes]`."""
-        net = self.conv(pool2d(inputs, variants.AUX_POOL), training=training)
-        net = self.last_conv(net, training=training)
-        return self.dense(keras.ops.squeeze(net, axis=(1, 2)))
+        """Activations `[B, height, width, depth]`."""
+        net = inputs
+        for layer in self.steps:
+            net = layer(net, training=training)
+        forked = [layer(net, training=training) for layer in self.fork]
+        return keras.ops.concatenate(forked, axis=-1) if forked else net
 
 
-class Logits(keras.layers.Layer):
-    """The head after pooling: dropout and a dense layer."""
+class Module(keras.layers.Layer):
+    """Branches that see the same map, and whose channels are stacked."""
 
-    def __init__(self, options: variants.Options, dtype):
-        super().__init__(dtype=dtype, name="Logits")
-        # Keras takes the share that is dropped, TF-Slim the one that is kept.
-        self.dropout = keras.layers.Dropout(
-            1.0 - options.dropout_keep_prob, dtype=dtype, name="Dropout_1b"
-        )
-        self.dense = dense(options, dtype, "Logits")
+    def __init__(self, module: variants.Module, options: variants.Options, dtype):
+        super().__init__(dtype=dtype, name=module.name)
+        self.branches = layers_of(module.branches, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
-        """Makes the weights for inputs `[B, 1, 1, C]`."""
-        self.dense.build((None, input_shape[3]))
+        """Makes the weights for inputs `[B, H, W, C]`."""
+        for branch in self.branches:
+            branch.build(input_shape)
 
-    def call(self, inputs: Any, training: bool = False) -> tuple[Any, Any]:
-        """What is left of features `[B, 1, 1, C]`, flat, and its logits `[B, num_classes]`."""
-        net = keras.ops.squeeze(self.dropout(inputs, training=training), axis=(1, 2))
-        return net, self.dense(net)
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Activations `[B, height, width, depth]`."""
+        nets = [branch(inputs, training=training) for branch in self.branches]
+        return keras.ops.concatenate(nets, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="shimzoo.models.inception_v4.native")
@@ -204,23 +178,25 @@ class InceptionV4(keras.Model):
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
-        self.stem = tuple(Conv(conv, options, dtype) for conv in variants.STEM)
-        self.mixed = tuple(Mixed(module, options, dtype) for module in variants.MODULES)
-        if options.has_aux_logits:
-            self.aux_logits = AuxLogits(options, dtype)
+        self.body = layers_of((*variants.STEM, *variants.MODULES), options, dtype)
         if options.num_classes is not None:
-            self.logits = Logits(options, dtype)
+            # Keras takes the share that is dropped, TF-Slim the one that is kept.
+            rate = 1.0 - options.dropout_keep_prob
+            self.dropout = keras.layers.Dropout(rate, dtype=dtype, name="Dropout_1b")
 
     def build(self, input_shape: tuple) -> None:
-        """Makes the weights for images `[B, H, W, 3]`."""
-        shape = input_shape
-        for layer in (*self.stem, *self.mixed):
+        """Makes the weights for images `[B, H, W, 3]`, and the heads, whose shapes follow."""
+        options, shape, shapes = self.options, input_shape, {}
+        for layer in self.body:
             layer.build(shape)
-            shape = (None, None, None, layer.filters)
-        if self.options.has_aux_logits:
-            self.aux_logits.build(variants.aux_map_shape(input_shape))
-        if self.options.num_classes is not None:
-            self.logits.build(shape)
+            shape = shapes[layer.name] = layer.compute_output_shape(shape)
+        if options.has_aux_logits:
+            shape = shapes[variants.AUX_END_POINT]
+            self.aux_logits = Branch(options.aux_logits(shape), options, self.dtype_policy)
+            self.aux_logits.build(shape)
+        if options.num_classes is not None:
+            self.logits = Branch(options.logits(), options, self.dtype_policy)
+            self.logits.build((None, shapes[self.body[-1].name][-1]))
 
     def _forward(self, images, training) -> tuple:
         net, end_points = self._body(images, training)
@@ -228,19 +204,22 @@ class InceptionV4(keras.Model):
 
     def _body(self, images, training) -> tuple:
         net, end_points = images, {}
-        for layer in (*self.stem, *self.mixed):
+        for layer in self.body:
             net = end_points[layer.name] = layer(net, training=training)
         return net, end_points
 
     def _head(self, net, training, end_points) -> tuple:
-        if self.options.has_aux_logits:
+        options = self.options
+        if options.has_aux_logits:
             aux = self.aux_logits(end_points[variants.AUX_END_POINT], training=training)
+            aux = keras.ops.squeeze(aux, axis=(1, 2))
             end_points["AuxLogits"] = keras.ops.cast(aux, "float32")
         net = end_points["global_pool"] = keras.ops.mean(net, axis=(1, 2), keepdims=True)
-        if self.options.num_classes is None:
+        if options.num_classes is None:
             return net, end_points
-        end_points["PreLogitsFlatten"], net = self.logits(net, training=training)
-        net = end_points["Logits"] = keras.ops.cast(net, "float32")
+        net = self.dropout(net, training=training)
+        net = end_points["PreLogitsFlatten"] = keras.ops.squeeze(net, axis=(1, 2))
+        net = end_points["Logits"] = keras.ops.cast(self.logits(net), "float32")
         end_points["Predictions"] = keras.ops.softmax(net)
         return net, end_points
 

@@ -5,6 +5,7 @@ have their TF1 names, the native layers' have Keras' last part: `kernel` for `we
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -43,16 +44,26 @@ def inception_arg_scope(options: variants.Options, is_training: bool) -> dict:
         return scope
 
 
-def conv2d(inputs, conv: variants.Conv) -> tf.Tensor:
-    """A convolution, batch norm and ReLU."""
-    return slim.conv2d(
-        inputs,
-        conv.depth,
-        conv.kernel_size or inputs.shape[1:3],
-        conv.stride,
-        conv.padding,
-        scope=conv.name,
-    )
+def apply(net, step: variants.Conv | variants.Pool | variants.Dense) -> tf.Tensor:
+    """One layer of the stem or of a head."""
+    if isinstance(step, variants.Dense):
+        return slim.fully_connected(
+            slim.flatten(net), step.depth, activation_fn=None, scope=step.name
+        )
+    if isinstance(step, variants.Conv):
+        return slim.conv2d(
+            net, step.depth, step.kernel_size, step.stride, step.padding, scope=step.name
+        )
+    pool2d = slim.avg_pool2d if step.is_average else slim.max_pool2d
+    return pool2d(net, step.kernel_size, step.stride, step.padding, scope=step.name)
+
+
+def apply_branch(net, branch: variants.Branch) -> tf.Tensor:
+    """Layers one after another."""
+    with tf.variable_scope(branch.name):
+        for step in branch.steps:
+            net = apply(net, step)
+        return net
 
 
 def variance_scaling() -> keras.Initializer:
@@ -72,7 +83,7 @@ def l2(weight_decay: float) -> keras.Regularizer:
 
 
 class Conv(keras.layers.Conv2D):
-    """A convolution without bias, batch norm without gamma, and ReLU: `slim.conv2d`."""
+    """`slim.conv2d`: a convolution, batch norm without a factor, and ReLU."""
 
     def __init__(self, conv: variants.Conv, options: variants.Options, dtype):
         super().__init__(
@@ -106,70 +117,75 @@ class Conv(keras.layers.Conv2D):
         return keras.ops.relu(self.batch_norm(super().call(inputs), training=training))
 
 
-def pool2d(inputs: Any, pool: variants.Pool) -> Any:
-    """A maximum or an average."""
-    operation = keras.ops.max_pool if pool.kind == "max" else keras.ops.average_pool
-    return operation(inputs, pool.kernel_size, pool.stride, pool.padding.lower())
+def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> keras.Layer:
+    """An average or a maximum pool."""
+    kind = keras.layers.AveragePooling2D if pool.is_average else keras.layers.MaxPooling2D
+    settings = {"data_format": "channels_last", "dtype": dtype, "name": pool.name}
+    return kind(pool.kernel_size, pool.stride, pool.padding.lower(), **settings)
+
+
+def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[keras.Layer, ...]:
+    """The layers of a scope; `tf.train.Checkpoint` would see none in a list."""
+    kinds: dict[type, Callable] = {
+        variants.Conv: Conv,
+        variants.Pool: pool_layer,
+        variants.Branch: Branch,
+        variants.Module: Module,
+    }
+    return tuple(kinds[type(step)](step, options, dtype) for step in steps)
 
 
 class Branch(keras.layers.Layer):
-    """One way through a module."""
+    """Layers one after another, some with a fork at the end."""
 
-    def __init__(self, branch: variants.Branch, options, dtype, *, name: str):
-        super().__init__(dtype=dtype, name=name)
-        self.branch = branch
-        # Tuples, because `tf.train.Checkpoint` does not see layers in a list.
-        self.convs = tuple(Conv(conv, options, dtype) for conv in branch.convs)
-        self.fork = tuple(Conv(conv, options, dtype) for conv in branch.fork)
+    def __init__(self, branch: variants.Branch, options: variants.Options, dtype):
+        super().__init__(dtype=dtype, name=branch.name)
+        self.steps = layers_of(branch.steps, options, dtype)
+        self.fork = layers_of(branch.fork, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
-        for conv in self.convs:
-            conv.build(input_shape)
-            input_shape = (None, None, None, conv.filters)
-        for conv in self.fork:
-            conv.build(input_shape)
+        for layer in self.steps:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+        for layer in self.fork:
+            layer.build(input_shape)
 
-    def call(self, inputs: Any, training: bool = False) -> list[Any]:
-        """What it ends with, one or a fork: `[B, height, width, depth]`."""
-        net = inputs if self.branch.pool is None else pool2d(inputs, self.branch.pool)
-        for conv in self.convs:
-            net = conv(net, training=training)
-        return [conv(net, training=training) for conv in self.fork] or [net]
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        for layer in self.steps:
+            input_shape = layer.compute_output_shape(input_shape)
+        depth = sum(layer.filters for layer in self.fork) or input_shape[-1]
+        return (*input_shape[:-1], depth)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Activations `[B, height, width, depth]`."""
+        net = inputs
+        for layer in self.steps:
+            net = layer(net, training=training)
+        forked = [layer(net, training=training) for layer in self.fork]
+        return keras.ops.concatenate(forked, axis=-1) if forked else net
 
 
-class Mixed(keras.layers.Layer):
-    """Branches side by side, joined by their channels."""
+class Module(keras.layers.Layer):
+    """Branches that see the same map, and whose channels are stacked."""
 
-    def __init__(self, module: variants.Module, options, dtype):
+    def __init__(self, module: variants.Module, options: variants.Options, dtype):
         super().__init__(dtype=dtype, name=module.name)
-        self.module = module
-        self.branches = tuple(
-            Branch(branch, options, dtype, name=f"Branch_{number}")
-            for number, branch in enumerate(module.branches)
-        )
+        self.branches = layers_of(module.branches, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
-        self.filters = self.module.depth(input_shape[3])  # As a convolution calls it.
         for branch in self.branches:
             branch.build(input_shape)
 
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Activations `[B, height, width, all depths]`."""
-        outputs = [net for branch in self.branches for net in branch(inputs, training=training)]
-        return keras.ops.concatenate(outputs, axis=3)
-
-
-def aux_logits(inputs, num_classes: int) -> tf.Tensor:
-    """The auxiliary head: logits `[B, num_classes]`."""
-    with tf.variable_scope("AuxLogits"):
-        pool = variants.AUX_POOL
-        net = slim.avg_pool2d(inputs, pool.kernel_size, pool.stride, pool.padding, scope=pool.name)
-        net = conv2d(net, variants.AUX_CONV)
-        net = conv2d(net, variants.AUX_LAST_CONV)
-        net = slim.flatten(net)
-        return slim.fully_connected(net, num_classes, activation_fn=None, scope="Aux_logits")
+        """Activations `[B, height, width, depth]`."""
+        nets = [branch(inputs, training=training) for branch in self.branches]
+        return keras.ops.concatenate(nets, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="shimzoo.models.inception_v4.partially_native")
@@ -200,14 +216,14 @@ class InceptionV4(keras.Model):
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
-        self.mixed = tuple(Mixed(module, options, dtype) for module in variants.MODULES)
+        self.body = layers_of(variants.MODULES, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights of the body; the first call makes those of the stem and the heads."""
         shape = (None, None, None, variants.STEM[-1].depth)
-        for layer in self.mixed:
+        for layer in self.body:
             layer.build(shape)
-            shape = (None, None, None, layer.filters)
+            shape = layer.compute_output_shape(shape)
 
     @shim.track_tf1_style_variables
     def _forward(self, images, training) -> tuple:
@@ -221,24 +237,24 @@ class InceptionV4(keras.Model):
     def _body(self, images, training) -> tuple:
         net, end_points = images, {}
         for conv in variants.STEM:
-            net = end_points[conv.name] = conv2d(net, conv)
-        for layer in self.mixed:
+            net = end_points[conv.name] = apply(net, conv)
+        for layer in self.body:
             net = end_points[layer.name] = layer(net, training=training)
         return net, end_points
 
     def _head(self, net, training, end_points) -> tuple:
         options = self.options
         if options.has_aux_logits:
-            aux = aux_logits(end_points[variants.AUX_END_POINT], options.num_classes)
+            aux = end_points[variants.AUX_END_POINT]
+            aux = apply_branch(aux, options.aux_logits(aux.shape))
             end_points["AuxLogits"] = tf.cast(aux, tf.float32)
-        with tf.variable_scope("Logits"):
-            net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
-            end_points["global_pool"] = net
-            if options.num_classes is None:
-                return net, end_points
-            net = slim.dropout(net, keep_prob=options.dropout_keep_prob, scope="Dropout_1b")
-            net = end_points["PreLogitsFlatten"] = slim.flatten(net, scope="PreLogitsFlatten")
-            net = slim.fully_connected(net, options.num_classes, activation_fn=None, scope="Logits")
+        net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
+        end_points["global_pool"] = net
+        if options.num_classes is None:
+            return net, end_points
+        net = slim.dropout(net, keep_prob=options.dropout_keep_prob, scope="Dropout_1b")
+        net = end_points["PreLogitsFlatten"] = slim.flatten(net, scope="PreLogitsFlatten")
+        net = apply_branch(net, options.logits())
         net = end_points["Logits"] = tf.cast(net, tf.float32)
         end_points["Predictions"] = tf.nn.softmax(net, name="Predictions")
         return net, end_points

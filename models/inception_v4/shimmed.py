@@ -42,51 +42,33 @@ def inception_arg_scope(options: variants.Options, is_training: bool) -> dict:
         return scope
 
 
-def conv2d(inputs, conv: variants.Conv) -> tf.Tensor:
-    """A convolution, batch norm and ReLU."""
-    return slim.conv2d(
-        inputs,
-        conv.depth,
-        conv.kernel_size or inputs.shape[1:3],
-        conv.stride,
-        conv.padding,
-        scope=conv.name,
-    )
+def apply(net, step: variants.Conv | variants.Pool | variants.Dense) -> tf.Tensor:
+    """One layer of a branch, of the stem or of a head."""
+    if isinstance(step, variants.Dense):
+        return slim.fully_connected(
+            slim.flatten(net), step.depth, activation_fn=None, scope=step.name
+        )
+    if isinstance(step, variants.Conv):
+        return slim.conv2d(
+            net, step.depth, step.kernel_size, step.stride, step.padding, scope=step.name
+        )
+    pool2d = slim.avg_pool2d if step.is_average else slim.max_pool2d
+    return pool2d(net, step.kernel_size, step.stride, step.padding, scope=step.name)
 
 
-def pool2d(inputs, pool: variants.Pool) -> tf.Tensor:
-    """A maximum or an average."""
-    layer = slim.max_pool2d if pool.kind == "max" else slim.avg_pool2d
-    return layer(inputs, pool.kernel_size, pool.stride, pool.padding, scope=pool.name)
+def apply_branch(net, branch: variants.Branch) -> tf.Tensor:
+    """Layers one after another, some with a fork at the end."""
+    with tf.variable_scope(branch.name):
+        for step in branch.steps:
+            net = apply(net, step)
+        forked = [apply(net, step) for step in branch.fork]
+        return tf.concat(forked, 3) if forked else net
 
 
-def branch_outputs(inputs, branch: variants.Branch) -> list[tf.Tensor]:
-    """What one way through a module ends with, one or a fork."""
-    net = inputs if branch.pool is None else pool2d(inputs, branch.pool)
-    for conv in branch.convs:
-        net = conv2d(net, conv)
-    return [conv2d(net, conv) for conv in branch.fork] or [net]
-
-
-def mixed(inputs, module: variants.Module) -> tf.Tensor:
-    """Branches side by side, joined by their channels."""
-    outputs: list[tf.Tensor] = []
+def apply_module(net, module: variants.Module) -> tf.Tensor:
+    """Branches that see the same map, and whose channels are stacked."""
     with tf.variable_scope(module.name):
-        for number, branch in enumerate(module.branches):
-            with tf.variable_scope(f"Branch_{number}"):
-                outputs += branch_outputs(inputs, branch)
-        return tf.concat(outputs, 3)
-
-
-def aux_logits(inputs, num_classes: int) -> tf.Tensor:
-    """The auxiliary head: logits `[B, num_classes]`."""
-    with tf.variable_scope("AuxLogits"):
-        pool = variants.AUX_POOL
-        net = slim.avg_pool2d(inputs, pool.kernel_size, pool.stride, pool.padding, scope=pool.name)
-        net = conv2d(net, variants.AUX_CONV)
-        net = conv2d(net, variants.AUX_LAST_CONV)
-        net = slim.flatten(net)
-        return slim.fully_connected(net, num_classes, activation_fn=None, scope="Aux_logits")
+        return tf.concat([apply_branch(net, branch) for branch in module.branches], 3)
 
 
 @keras.saving.register_keras_serializable(package="shimzoo.models.inception_v4.shimmed")
@@ -127,24 +109,24 @@ class InceptionV4(keras.Model):
     def _body(self, images, training) -> tuple:
         net, end_points = images, {}
         for conv in variants.STEM:
-            net = end_points[conv.name] = conv2d(net, conv)
+            net = end_points[conv.name] = apply(net, conv)
         for module in variants.MODULES:
-            net = end_points[module.name] = mixed(net, module)
+            net = end_points[module.name] = apply_module(net, module)
         return net, end_points
 
     def _head(self, net, training, end_points) -> tuple:
         options = self.options
         if options.has_aux_logits:
-            aux = aux_logits(end_points[variants.AUX_END_POINT], options.num_classes)
+            aux = end_points[variants.AUX_END_POINT]
+            aux = apply_branch(aux, options.aux_logits(aux.shape))
             end_points["AuxLogits"] = tf.cast(aux, tf.float32)
-        with tf.variable_scope("Logits"):
-            net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
-            end_points["global_pool"] = net
-            if options.num_classes is None:
-                return net, end_points
-            net = slim.dropout(net, keep_prob=options.dropout_keep_prob, scope="Dropout_1b")
-            net = end_points["PreLogitsFlatten"] = slim.flatten(net, scope="PreLogitsFlatten")
-            net = slim.fully_connected(net, options.num_classes, activation_fn=None, scope="Logits")
+        net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
+        end_points["global_pool"] = net
+        if options.num_classes is None:
+            return net, end_points
+        net = slim.dropout(net, keep_prob=options.dropout_keep_prob, scope="Dropout_1b")
+        net = end_points["PreLogitsFlatten"] = slim.flatten(net, scope="PreLogitsFlatten")
+        net = apply_branch(net, options.logits())
         net = end_points["Logits"] = tf.cast(net, tf.float32)
         end_points["Predictions"] = tf.nn.softmax(net, name="Predictions")
         return net, end_points

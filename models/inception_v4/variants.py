@@ -10,7 +10,7 @@ is the background.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import options
@@ -46,188 +46,202 @@ class Conv:
     Args:
         name: Its scope.
         depth: Output channels.
-        kernel_size: Height and width of its window; None: as large as the map.
-        stride: Pixels from one window to the next.
-        padding: `"SAME"`, or `"VALID"` where the map shrinks.
+        kernel_size: Height and width, one number if equal.
+        stride: Stride.
+        padding: `"SAME"` or `"VALID"`.
     """
 
     name: str
     depth: int
-    kernel_size: tuple[int, int] | None
+    kernel_size: int | tuple[int, int]
     stride: int = 1
     padding: str = "SAME"
 
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """Pooling.
+    """A pool.
 
     Args:
-        name: Its scope.
-        kind: `"max"` or `"average"`; an average leaves out what is padded.
+        name: Its scope, which begins with its kind: `AvgPool` or `MaxPool`.
         kernel_size: Height and width of its window.
-        stride: Pixels from one window to the next.
-        padding: `"SAME"`, or `"VALID"` where the map shrinks.
+        stride: Stride.
+        padding: `"SAME"` or `"VALID"`.
     """
 
     name: str
-    kind: str
-    kernel_size: tuple[int, int] = (3, 3)
-    stride: int = 1
-    padding: str = "SAME"
+    kernel_size: int
+    stride: int
+    padding: str
+
+    @property
+    def is_average(self) -> bool:
+        """Whether it gives the mean of its window; else the largest value."""
+        return self.name.startswith("AvgPool")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense:
+    """A dense layer with biases, which gives logits.
+
+    Args:
+        name: Its scope.
+        depth: Output channels.
+    """
+
+    name: str
+    depth: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Branch:
-    """One way through a module.
+    """Layers one after another.
 
     Args:
-        convs: Convolutions one after another.
-        pool: What is before them, if anything is.
-        fork: Convolutions side by side behind them, whose outputs are the branch's.
+        name: Its scope.
+        steps: The layers.
+        fork: Convolutions that all see what the last step gives; their channels are stacked.
     """
 
-    convs: tuple[Conv, ...]
-    pool: Pool | None = None
+    name: str
+    steps: tuple[Conv | Pool | Dense, ...]
     fork: tuple[Conv, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-    """Branches side by side, joined by their channels.
+    """Branches that see the same map, and whose channels are stacked.
 
     Args:
-        name: Its scope and end point.
-        branches: What is in `Branch_0`, `Branch_1` and so on.
+        name: Its scope.
+        branches: The branches.
     """
 
     name: str
     branches: tuple[Branch, ...]
 
-    def depth(self, depth_in: int) -> int:
-        """Output channels."""
-        depth = 0
-        for branch in self.branches:
-            ends = branch.fork or branch.convs[-1:]
-            depth += sum(conv.depth for conv in ends) if ends else depth_in
-        return depth
 
-
-# The pools of most modules.
-_AVERAGE = Pool("AvgPool_0a_3x3", "average")
-_MAX = Pool("MaxPool_1a_3x3", "max", stride=2, padding="VALID")
-
-# The paper's figure 3, from here ...
 STEM = (
-    Conv("Conv2d_1a_3x3", 32, (3, 3), stride=2, padding="VALID"),
-    Conv("Conv2d_2a_3x3", 32, (3, 3), padding="VALID"),
-    Conv("Conv2d_2b_3x3", 64, (3, 3)),
+    Conv("Conv2d_1a_3x3", 32, 3, stride=2, padding="VALID"),
+    Conv("Conv2d_2a_3x3", 32, 3, padding="VALID"),
+    Conv("Conv2d_2b_3x3", 64, 3),
 )
+
+_AVERAGE = Pool("AvgPool_0a_3x3", 3, stride=1, padding="SAME")
+_MAXIMUM = Pool("MaxPool_1a_3x3", 3, stride=2, padding="VALID")
+
+# With the stem, the paper's figure 3: from 299x299 pixels to 35x35.
 _MIXED_3A = (
-    Branch((), pool=Pool("MaxPool_0a_3x3", "max", stride=2, padding="VALID")),
-    Branch((Conv("Conv2d_0a_3x3", 96, (3, 3), stride=2, padding="VALID"),)),
+    Branch("Branch_0", (Pool("MaxPool_0a_3x3", 3, stride=2, padding="VALID"),)),
+    Branch("Branch_1", (Conv("Conv2d_0a_3x3", 96, 3, stride=2, padding="VALID"),)),
 )
 _MIXED_4A = (
     Branch(
-        (
-            Conv("Conv2d_0a_1x1", 64, (1, 1)),
-            Conv("Conv2d_1a_3x3", 96, (3, 3), padding="VALID"),
-        )
+        "Branch_0",
+        (Conv("Conv2d_0a_1x1", 64, 1), Conv("Conv2d_1a_3x3", 96, 3, padding="VALID")),
     ),
     Branch(
+        "Branch_1",
         (
-            Conv("Conv2d_0a_1x1", 64, (1, 1)),
+            Conv("Conv2d_0a_1x1", 64, 1),
             Conv("Conv2d_0b_1x7", 64, (1, 7)),
             Conv("Conv2d_0c_7x1", 64, (7, 1)),
-            Conv("Conv2d_1a_3x3", 96, (3, 3), padding="VALID"),
-        )
+            Conv("Conv2d_1a_3x3", 96, 3, padding="VALID"),
+        ),
     ),
 )
-# ... to here.
 _MIXED_5A = (
-    Branch((Conv("Conv2d_1a_3x3", 192, (3, 3), stride=2, padding="VALID"),)),
-    Branch((), pool=_MAX),
+    Branch("Branch_0", (Conv("Conv2d_1a_3x3", 192, 3, stride=2, padding="VALID"),)),
+    Branch("Branch_1", (_MAXIMUM,)),
 )
-# Figure 4: maps of 35x35 pixels.
+# Figure 4: 35x35 pixels.
 _INCEPTION_A = (
-    Branch((Conv("Conv2d_0a_1x1", 96, (1, 1)),)),
-    Branch((Conv("Conv2d_0a_1x1", 64, (1, 1)), Conv("Conv2d_0b_3x3", 96, (3, 3)))),
+    Branch("Branch_0", (Conv("Conv2d_0a_1x1", 96, 1),)),
+    Branch("Branch_1", (Conv("Conv2d_0a_1x1", 64, 1), Conv("Conv2d_0b_3x3", 96, 3))),
     Branch(
+        "Branch_2",
         (
-            Conv("Conv2d_0a_1x1", 64, (1, 1)),
-            Conv("Conv2d_0b_3x3", 96, (3, 3)),
-            Conv("Conv2d_0c_3x3", 96, (3, 3)),
-        )
+            Conv("Conv2d_0a_1x1", 64, 1),
+            Conv("Conv2d_0b_3x3", 96, 3),
+            Conv("Conv2d_0c_3x3", 96, 3),
+        ),
     ),
-    Branch((Conv("Conv2d_0b_1x1", 96, (1, 1)),), pool=_AVERAGE),
+    Branch("Branch_3", (_AVERAGE, Conv("Conv2d_0b_1x1", 96, 1))),
 )
-# Figure 7, with table 1's row for Inception v4: from 35x35 pixels to 17x17.
+# Figure 7, with the numbers of table 1: from 35x35 to 17x17.
 _REDUCTION_A = (
-    Branch((Conv("Conv2d_1a_3x3", 384, (3, 3), stride=2, padding="VALID"),)),
+    Branch("Branch_0", (Conv("Conv2d_1a_3x3", 384, 3, stride=2, padding="VALID"),)),
     Branch(
+        "Branch_1",
         (
-            Conv("Conv2d_0a_1x1", 192, (1, 1)),
-            Conv("Conv2d_0b_3x3", 224, (3, 3)),
-            Conv("Conv2d_1a_3x3", 256, (3, 3), stride=2, padding="VALID"),
-        )
+            Conv("Conv2d_0a_1x1", 192, 1),
+            Conv("Conv2d_0b_3x3", 224, 3),
+            Conv("Conv2d_1a_3x3", 256, 3, stride=2, padding="VALID"),
+        ),
     ),
-    Branch((), pool=_MAX),
+    Branch("Branch_2", (_MAXIMUM,)),
 )
-# Figure 5: maps of 17x17 pixels.
+# Figure 5: 17x17 pixels.
 _INCEPTION_B = (
-    Branch((Conv("Conv2d_0a_1x1", 384, (1, 1)),)),
+    Branch("Branch_0", (Conv("Conv2d_0a_1x1", 384, 1),)),
     Branch(
+        "Branch_1",
         (
-            Conv("Conv2d_0a_1x1", 192, (1, 1)),
+            Conv("Conv2d_0a_1x1", 192, 1),
             Conv("Conv2d_0b_1x7", 224, (1, 7)),
             Conv("Conv2d_0c_7x1", 256, (7, 1)),
-        )
+        ),
     ),
     Branch(
+        "Branch_2",
         (
-            Conv("Conv2d_0a_1x1", 192, (1, 1)),
+            Conv("Conv2d_0a_1x1", 192, 1),
             Conv("Conv2d_0b_7x1", 192, (7, 1)),
             Conv("Conv2d_0c_1x7", 224, (1, 7)),
             Conv("Conv2d_0d_7x1", 224, (7, 1)),
             Conv("Conv2d_0e_1x7", 256, (1, 7)),
-        )
+        ),
     ),
-    Branch((Conv("Conv2d_0b_1x1", 128, (1, 1)),), pool=_AVERAGE),
+    Branch("Branch_3", (_AVERAGE, Conv("Conv2d_0b_1x1", 128, 1))),
 )
-# Figure 8: from 17x17 pixels to 8x8.
+# Figure 8: from 17x17 to 8x8.
 _REDUCTION_B = (
     Branch(
+        "Branch_0",
         (
-            Conv("Conv2d_0a_1x1", 192, (1, 1)),
-            Conv("Conv2d_1a_3x3", 192, (3, 3), stride=2, padding="VALID"),
-        )
+            Conv("Conv2d_0a_1x1", 192, 1),
+            Conv("Conv2d_1a_3x3", 192, 3, stride=2, padding="VALID"),
+        ),
     ),
     Branch(
+        "Branch_1",
         (
-            Conv("Conv2d_0a_1x1", 256, (1, 1)),
+            Conv("Conv2d_0a_1x1", 256, 1),
             Conv("Conv2d_0b_1x7", 256, (1, 7)),
             Conv("Conv2d_0c_7x1", 320, (7, 1)),
-            Conv("Conv2d_1a_3x3", 320, (3, 3), stride=2, padding="VALID"),
-        )
+            Conv("Conv2d_1a_3x3", 320, 3, stride=2, padding="VALID"),
+        ),
     ),
-    Branch((), pool=_MAX),
+    Branch("Branch_2", (_MAXIMUM,)),
 )
-# Figure 6: maps of 8x8 pixels.
+# Figure 6: 8x8 pixels.
 _INCEPTION_C = (
-    Branch((Conv("Conv2d_0a_1x1", 256, (1, 1)),)),
+    Branch("Branch_0", (Conv("Conv2d_0a_1x1", 256, 1),)),
     Branch(
-        (Conv("Conv2d_0a_1x1", 384, (1, 1)),),
+        "Branch_1",
+        (Conv("Conv2d_0a_1x1", 384, 1),),
         fork=(Conv("Conv2d_0b_1x3", 256, (1, 3)), Conv("Conv2d_0c_3x1", 256, (3, 1))),
     ),
     Branch(
+        "Branch_2",
         (
-            Conv("Conv2d_0a_1x1", 384, (1, 1)),
+            Conv("Conv2d_0a_1x1", 384, 1),
             Conv("Conv2d_0b_3x1", 448, (3, 1)),
             Conv("Conv2d_0c_1x3", 512, (1, 3)),
         ),
         fork=(Conv("Conv2d_0d_1x3", 256, (1, 3)), Conv("Conv2d_0e_3x1", 256, (3, 1))),
     ),
-    Branch((Conv("Conv2d_0b_1x1", 256, (1, 1)),), pool=_AVERAGE),
+    Branch("Branch_3", (_AVERAGE, Conv("Conv2d_0b_1x1", 256, 1))),
 )
 # Figure 9: four, seven and three of a kind.
 MODULES = (
@@ -243,32 +257,9 @@ MODULES = (
 
 # The auxiliary head, behind the last module of 17x17 pixels.
 AUX_END_POINT = "Mixed_6h"
-AUX_POOL = Pool("AvgPool_1a_5x5", "average", kernel_size=(5, 5), stride=3, padding="VALID")
-AUX_CONV = Conv("Conv2d_1b_1x1", 128, (1, 1))
-# For images of 299x299 pixels it has 5x5 weights.
-AUX_LAST_CONV = Conv("Conv2d_2a", 768, None, padding="VALID")
-
-
-def aux_map_shape(image_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-    """Shape `[B, height, width, C]` of the auxiliary head's map behind its pool.
-
-    Args:
-        image_shape: `[B, H, W, 3]` of the images, where H and W are known.
-    """
-    layers: list[Conv | Pool] = [*STEM]
-    depth = STEM[-1].depth
-    for module in MODULES:
-        branch = module.branches[0]  # All branches shrink the map alike.
-        layers += [branch.pool] if branch.pool else branch.convs
-        depth = module.depth(depth)
-        if module.name == AUX_END_POINT:
-            break
-    height, width = image_shape[1:3]
-    for layer in (*layers, AUX_POOL):
-        if layer.padding == "VALID":
-            height = (height - layer.kernel_size[0]) // layer.stride + 1
-            width = (width - layer.kernel_size[1]) // layer.stride + 1
-    return (image_shape[0], height, width, depth)
+AUX_POOL = Pool("AvgPool_1a_5x5", 5, stride=3, padding="VALID")
+AUX_REDUCTION_DEPTH = 128
+AUX_DEPTH = 768
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -379,9 +370,47 @@ class Options(options.Options):
             )
         if built is None:
             return
-        shape = built["input_shape"]
-        if aux_map_shape(shape)[1:] != aux_map_shape(images.shape)[1:]:
+        built_size = built["input_shape"][1:3]
+        if [_aux_side(side) for side in built_size] != [_aux_side(side) for side in size]:
             raise ValueError(
-                f"{self.MODEL}'s auxiliary head was made for images of {shape[1]}x{shape[2]} "
-                f"pixels, got {size[0]}x{size[1]}: take such images, {without}"
+                f"{self.MODEL}'s auxiliary head was made for images of {built_size[0]}x"
+                f"{built_size[1]} pixels, got {size[0]}x{size[1]}: take such images, {without}"
             )
+
+    def aux_logits(self, shape: Sequence[int | None]) -> Branch:
+        """The auxiliary head, whose second convolution sees the whole map.
+
+        Args:
+            shape: Shape of the map it sits on, `[B, height, width, C]`.
+        """
+        height, width = (_side_after(AUX_POOL, side) for side in shape[1:3])
+        steps = (
+            AUX_POOL,
+            Conv("Conv2d_1b_1x1", AUX_REDUCTION_DEPTH, 1),
+            Conv("Conv2d_2a", AUX_DEPTH, (height, width), padding="VALID"),
+            Dense("Aux_logits", self.num_classes),
+        )
+        return Branch("AuxLogits", steps)
+
+    def logits(self) -> Branch:
+        """The head, behind pool and dropout."""
+        return Branch("Logits", (Dense("Logits", self.num_classes),))
+
+
+def _side_after(layer: Conv | Pool, side: int) -> int:
+    """Height or width of a map behind a layer with a square window."""
+    if layer.padding == "SAME":
+        return -(-side // layer.stride)
+    return (side - layer.kernel_size) // layer.stride + 1
+
+
+def _aux_side(side: int) -> int:
+    """Height or width of the map behind the auxiliary head's pool, from the images'."""
+    for layer in STEM:
+        side = _side_after(layer, side)
+    for module in MODULES:
+        for layer in module.branches[0].steps:  # All branches shrink the map alike.
+            side = _side_after(layer, side)
+        if module.name == AUX_END_POINT:
+            break
+    return _side_after(AUX_POOL, side)

@@ -1,0 +1,1 @@
+"""Inception-ResNet v2: modules of branches and residual blocks of them, in three versions."""

@@ -1,0 +1,275 @@
+"""Inception-ResNet v2 in pure Keras.
+
+See `variants.py` for the paper, the figures and every number. Layers carry the names of TF-Slim's
+scopes: `InceptionResnetV2/Conv2d_1a_3x3/kernel` here is `InceptionResnetV2/Conv2d_1a_3x3/weights`
+in a TF1 checkpoint.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from ..batch_norm import BatchNorm
+from . import variants
+
+
+def l2(weight_decay: float) -> keras.Regularizer:
+    """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
+    return keras.regularizers.L2(weight_decay / 2)
+
+
+def regularized(options: variants.Options) -> dict[str, Any]:
+    """Initializers and weight decay of all layers; Keras repeats the values of a shared one."""
+    return {
+        "kernel_initializer": keras.initializers.GlorotUniform(),
+        "bias_initializer": "zeros",
+        "kernel_regularizer": l2(options.weight_decay),
+        "bias_regularizer": l2(options.weight_decay),
+    }
+
+
+class Conv(keras.layers.Conv2D):
+    """`slim.conv2d`: a convolution, batch norm without a factor, and ReLU."""
+
+    def __init__(self, conv: variants.Conv, options: variants.Options, dtype):
+        super().__init__(
+            conv.depth,
+            conv.kernel_size,
+            strides=conv.stride,
+            padding=conv.padding.lower(),
+            data_format="channels_last",
+            use_bias=False,
+            dtype=dtype,
+            name=conv.name,
+            **regularized(options),
+        )
+        self.batch_norm = BatchNorm(
+            momentum=options.batch_norm_decay,
+            epsilon=options.batch_norm_epsilon,
+            scale=False,
+            center=True,
+            dtype=self.dtype_policy,
+            name="BatchNorm",
+        )
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights for inputs `[B, H, W, C]`."""
+        super().build(input_shape)
+        self.batch_norm.build((None, None, None, self.filters))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Activations `[B, height, width, filters]`."""
+        return keras.ops.relu(self.batch_norm(super().call(inputs), training=training))
+
+
+def dense_layer(dense: variants.Dense, options: variants.Options, dtype: Any) -> keras.Layer:
+    """`slim.fully_connected` without ReLU."""
+    return keras.layers.Dense(dense.depth, dtype=dtype, name=dense.name, **regularized(options))
+
+
+def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> keras.Layer:
+    """An average or a maximum pool."""
+    kind = keras.layers.AveragePooling2D if pool.is_average else keras.layers.MaxPooling2D
+    settings = {"data_format": "channels_last", "dtype": dtype, "name": pool.name}
+    return kind(pool.kernel_size, pool.stride, pool.padding.lower(), **settings)
+
+
+def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[keras.Layer, ...]:
+    """The layers of a scope; `tf.train.Checkpoint` would see none in a list."""
+    kinds: dict[type, Callable] = {
+        variants.Conv: Conv,
+        variants.Pool: pool_layer,
+        variants.Dense: dense_layer,
+        variants.Branch: Sequence,
+        variants.Module: Module,
+        variants.Block: Residual,
+        variants.Repeat: Sequence,
+    }
+    return tuple(kinds[type(step)](step, options, dtype) for step in steps)
+
+
+class Sequence(keras.layers.Layer):
+    """Layers one after another: a branch, a repeat, or a head."""
+
+    def __init__(self, sequence: variants.Branch | variants.Repeat, options, dtype):
+        super().__init__(dtype=dtype, name=sequence.name)
+        self.steps = layers_of(sequence.steps, options, dtype)
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights for inputs `[B, H, W, C]`."""
+        for layer in self.steps:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        for layer in self.steps:
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Activations `[B, height, width, depth]`."""
+        net = inputs
+        for layer in self.steps:
+            net = layer(net, training=training)
+        return net
+
+
+class Module(keras.layers.Layer):
+    """Branches that see the same map, and whose channels are stacked."""
+
+    def __init__(self, module: variants.Module | variants.Block, options, dtype):
+        super().__init__(dtype=dtype, name=module.name)
+        self.branches = layers_of(module.branches, options, dtype)
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights for inputs `[B, H, W, C]`."""
+        for branch in self.branches:
+            branch.build(input_shape)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Activations `[B, height, width, depth]`."""
+        nets = [branch(inputs, training=training) for branch in self.branches]
+        return keras.ops.concatenate(nets, axis=-1)
+
+
+class Residual(Module):
+    """A module mapped to the depth of its inputs, scaled and added to them."""
+
+    def __init__(self, block: variants.Block, options, dtype):
+        super().__init__(block, options, dtype)
+        self.block = block
+        self.up = keras.layers.Conv2D(
+            block.depth,
+            1,
+            padding="same",
+            data_format="channels_last",
+            dtype=dtype,
+            name="Conv2d_1x1",
+            **regularized(options),
+        )
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights for inputs `[B, H, W, C]`."""
+        super().build(input_shape)
+        self.up.build(super().compute_output_shape(input_shape))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Activations of the inputs' shape."""
+        net = inputs + self.up(super().call(inputs, training=training)) * self.block.scale
+        return keras.ops.relu(net) if self.block.has_relu else net
+
+
+@keras.saving.register_keras_serializable(package="shimzoo.models.inception_resnet_v2.native")
+class InceptionResnetV2(keras.Model):
+    """Inception-ResNet v2.
+
+    Args:
+        variant: Name of the variant.
+        name, dtype, trainable: As for `keras.Model`; the name is the TF1 scope of the variables.
+        **options: See `variants.Options`.
+
+    Raises:
+        ValueError: There is no such variant, or an option is unknown or out of its range.
+    """
+
+    def __init__(
+        self,
+        variant: str = "inception_resnet_v2",
+        *,
+        name: str = variants.SCOPE,
+        dtype: Any = None,
+        trainable: bool = True,
+        **options: Any,
+    ):
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        self.variant = variants.by_name(variant)
+        self.options = variants.Options.of(self.variant, **options)
+        self._make_layers(self.options, self.dtype_policy)
+
+    def _make_layers(self, options, dtype) -> None:
+        steps = (*variants.STEM, *variants.BODY, variants.LAST_CONV)
+        self.body = layers_of(steps, options, dtype)
+        if options.num_classes is not None:
+            # Keras takes the share that is dropped, TF-Slim the one that is kept.
+            rate = 1.0 - options.dropout_keep_prob
+            self.dropout = keras.layers.Dropout(rate, dtype=dtype, name="Dropout")
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights for images `[B, H, W, 3]`, and the heads, whose shapes follow."""
+        options, shape, shapes = self.options, input_shape, {}
+        for layer in self.body:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+            shapes[variants.END_POINTS.get(layer.name, layer.name)] = shape
+        if options.has_aux_logits:
+            aux_shape = shapes[variants.AUX_END_POINT]
+            self.aux_logits = Sequence(options.aux_logits(aux_shape), options, self.dtype_policy)
+            self.aux_logits.build(aux_shape)
+        if options.num_classes is not None:
+            self.logits = Sequence(options.logits(), options, self.dtype_policy)
+            self.logits.build((None, shape[-1]))
+
+    def _forward(self, images, training) -> tuple:
+        net, end_points = self._body(images, training)
+        return self._head(net, training, end_points)
+
+    def _body(self, images, training) -> tuple:
+        net, end_points = images, {}
+        for layer in self.body:
+            net = layer(net, training=training)
+            end_point = variants.END_POINTS.get(layer.name, layer.name)
+            if end_point is not None:
+                end_points[end_point] = net
+        return net, end_points
+
+    def _head(self, net, training, end_points) -> tuple:
+        options = self.options
+        if options.has_aux_logits:
+            aux = self.aux_logits(end_points[variants.AUX_END_POINT], training=training)
+            aux = keras.ops.squeeze(aux, axis=(1, 2))
+            end_points["AuxLogits"] = keras.ops.cast(aux, "float32")
+        net = end_points["global_pool"] = keras.ops.mean(net, axis=(1, 2), keepdims=True)
+        if options.num_classes is None:
+            return net, end_points
+        net = self.dropout(keras.ops.squeeze(net, axis=(1, 2)), training=training)
+        end_points["PreLogitsFlatten"] = net
+        net = end_points["Logits"] = keras.ops.cast(self.logits(net), "float32")
+        end_points["Predictions"] = keras.ops.softmax(net)
+        return net, end_points
+
+    def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `call`, with the bookkeeping of `keras.Model`."""
+        # In `call` Keras would wrap the message in its own.
+        self.options.check_images(images, self.get_build_config())
+        return super().__call__(images, *args, **kwargs)
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Float32 logits `[B, num_classes]`, or features `[B, 1, 1, 1536]` without a head.
+
+        Args:
+            images: Float tensor `[B, H, W, 3]` in [-1, 1].
+            training: Whether to use and learn the batch's statistics, and to drop features.
+        """
+        net, _ = self._forward(images, training)
+        return net
+
+    def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
+        """All activations under TF-Slim's names and in its order; arguments as for `call`."""
+        self.options.check_images(images, self.get_build_config())
+        images = keras.ops.cast(images, self.compute_dtype)
+        _, end_points = self._forward(images, training)
+        return end_points
+
+    def get_config(self) -> dict[str, Any]:
+        """All arguments of the constructor."""
+        options = dataclasses.asdict(self.options)
+        return {**super().get_config(), "variant": self.variant.name, **options}
