@@ -448,8 +448,8 @@ class Options(options.Options):
         return Branch("Logits", (Dense("Logits", self.num_classes),))
 
 
-def _side_after(layer: Conv | Pool, side: int) -> int:
-    """Height or width of a map behind a layer with a square window."""
+def _side_after(layer: Any, side: int) -> int:
+    """Height or width of a map behind a convolution or pool; those that shrink it are square."""
     if layer.padding == "SAME":
         return -(-side // layer.stride)
     return (side - layer.kernel_size) // layer.stride + 1

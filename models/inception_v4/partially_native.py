@@ -270,7 +270,7 @@ class InceptionV4(keras.Model):
         return self._in_creation_order(super().variables)
 
     def _in_creation_order(self, variables) -> list[keras.Variable]:
-        parts = [spec.name for spec in (*variants.STEM, *variants.MODULES)]
+        parts = [conv.name for conv in variants.STEM] + [layer.name for layer in self.body]
         scopes = [f"{self.name}/{part}/" for part in (*parts, "AuxLogits", "Logits")]
         # A row with one True, at the variable's scope: the earlier, the greater.
         rows = {v.path: [v.path.startswith(scope) for scope in scopes] for v in variables}

@@ -397,8 +397,8 @@ class Options(options.Options):
         return Branch("Logits", (Dense("Logits", self.num_classes),))
 
 
-def _side_after(layer: Conv | Pool, side: int) -> int:
-    """Height or width of a map behind a layer with a square window."""
+def _side_after(layer: Any, side: int) -> int:
+    """Height or width of a map behind a convolution or pool; those that shrink it are square."""
     if layer.padding == "SAME":
         return -(-side // layer.stride)
     return (side - layer.kernel_size) // layer.stride + 1
@@ -406,8 +406,8 @@ def _side_after(layer: Conv | Pool, side: int) -> int:
 
 def _aux_side(side: int) -> int:
     """Height or width of the map behind the auxiliary head's pool, from the images'."""
-    for layer in STEM:
-        side = _side_after(layer, side)
+    for conv in STEM:
+        side = _side_after(conv, side)
     for module in MODULES:
         for layer in module.branches[0].steps:  # All branches shrink the map alike.
             side = _side_after(layer, side)

@@ -1,5 +1,7 @@
 """Rung 10 of the parity ladder: training, saving, mixed precision, bad input, in every version."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -102,12 +104,15 @@ def test_images_that_do_not_fit(name, stage):
 @every_net
 @every_stage
 def test_options_that_are_not_allowed(name, stage):
+    known = dataclasses.asdict(models.model_class(name, stage)(name).options)
+    switches = [option for option in ("spatial_squeeze", "create_aux_logits") if option in known]
+    assert switches
     for option, value in {
         "num_classes": 0,
         "weight_decay": -1.0,
         "batch_norm_decay": 1.5,
         "batch_norm_epsilon": 0.0,
-        "spatial_squeeze": 1,
+        **dict.fromkeys(switches, 1),
     }.items():
         with pytest.raises(ValueError, match=f"^{option}={value!r} is not allowed: it has to be"):
             models.model_class(name, stage)(name, **{option: value})

@@ -20,10 +20,15 @@ XLA = 1e-3
 HALF = 2e-3
 
 
+def error(actual, expected) -> float:
+    """How far an array is from the expected one."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    return np.abs(actual - expected).max() / (np.abs(expected).max() or 1.0)
+
+
 def assert_close(actual, expected, tolerance: float, what: str = "") -> None:
     """Raises if an array is too far from the expected one."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, not {expected.shape}"
-    scale = np.abs(expected).max() or 1.0
-    error = np.abs(actual - expected).max() / scale
-    assert error <= tolerance, f"{what}: off by {error:.2g} of the largest value {scale:.3g}"
+    off, scale = error(actual, expected), np.abs(expected).max()
+    assert off <= tolerance, f"{what}: off by {off:.2g} of the largest value {scale:.3g}"
