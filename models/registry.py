@@ -18,21 +18,18 @@ if typing.TYPE_CHECKING:
 
 STAGES = ("shimmed", "partially_native", "native")
 FAMILIES = (
-    "archive",
-    "checkpoint",
     "inception_resnet_v2",
     "inception_v1",
     "inception_v2",
     "inception_v3",
     "inception_v4",
-    "input_size",
     "mobilenet",
     "mobilenet_v2",
     "mobilenet_v3",
-    "name",
-    "published",
     "resnet",
 )
+# What a variant's record says beside its architecture.
+_BESIDE_THE_NET = {"name", "input_size", "published", "checkpoint", "archive"}
 
 
 @functools.cache

@@ -275,6 +275,7 @@ VARIANTS = (
         scope=SCOPE,
         input_size=INPUT_SIZE,
         num_classes=NUM_CLASSES,
+        head_scopes=("Logits", "AuxLogits"),
         labels_offset=0,
         preprocessing="inception",
         paper=PAPER,

@@ -21,17 +21,14 @@ WIDENS_ROUNDING = ("inception_v4",)
 # Ends of the names of end points that are logits; the last of a model is what it returns.
 LOGITS = ("Logits", "/spatial_squeeze")
 
-<<<<<<< HEAD
-<<<<<<< HEAD
-_INPUT_SIZES = {"inception_v1": 64, "inception_v2": 64, "inception": 139}
-=======
-# At 155 the window of the last convolution of Inception v4's auxiliary head is 2x2.
-_INPUT_SIZES = {"inception_v4": 155, "inception": 139}
->>>>>>> 0743034 (Add Inception v4 in three versions)
-=======
 # At 155 the last convolution of an auxiliary head over its whole map has 2x2 weights.
-_INPUT_SIZES = {"inception_resnet": 155, "inception_v4": 155, "inception": 139}
->>>>>>> 1963620 (Add Inception-ResNet v2 in three versions)
+_INPUT_SIZES = {
+    "inception_v1": 64,
+    "inception_v2": 64,
+    "inception_v3": 139,
+    "inception_v4": 155,
+    "inception_resnet_v2": 155,
+}
 _LAST_MAPS = {
     "resnet": "{scope}/block4",
     "mobilenet_v1": "Conv2d_13_pointwise",
