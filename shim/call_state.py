@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -52,6 +52,12 @@ def _dtypes_of(layer: Any) -> DTypes:
     return DTypes(tf.as_dtype(layer.compute_dtype), tf.as_dtype(layer.variable_dtype))
 
 
+def policy_of(owner: Any) -> DTypes:
+    """The dtypes of a call of `owner`: by its policy, or by that of the Keras layer around it."""
+    layer = owner if _is_layer(owner) else current_keras_layer()
+    return _TF1_DTYPES if layer is None else _dtypes_of(layer)
+
+
 @dataclasses.dataclass(frozen=True)
 class DecoratedCall:
     """One call of a decorated method.
@@ -63,6 +69,9 @@ class DecoratedCall:
         collections: those of the outermost decorated call.
         scopes: TF1's bookkeeping of the call's variable scopes.
         is_function: whether the method is a `tf.function`.
+        policy: the dtypes of the call.
+        resumed: returns a context manager that is the call's state once more, any time later;
+            given the number of variable scopes opened by each name.
         outer_name_scope: the name scopes around the call.
     """
 
@@ -72,14 +81,11 @@ class DecoratedCall:
     collections: CallCollections
     scopes: variable_scope._VariableScopeStore
     is_function: bool
+    policy: DTypes
+    resumed: Callable[[dict[str, int]], contextlib.AbstractContextManager[None]]
     outer_name_scope: str = dataclasses.field(default_factory=tf.get_current_name_scope)
     # What the method was told its name scopes are called -> what they are called.
     _full_name_scopes: dict[str, str] = dataclasses.field(default_factory=dict)
-    policy: DTypes = dataclasses.field(init=False)
-
-    def __post_init__(self) -> None:
-        layer = self.owner if _is_layer(self.owner) else current_keras_layer()
-        object.__setattr__(self, "policy", _TF1_DTYPES if layer is None else _dtypes_of(layer))
 
     def in_name_scope(self, name: str) -> str:
         """`name` below the name scopes that the method has opened, not those around the call."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.ops import variable_scope
 
 from . import call_state
-from .call_collections import collection_set_to, own_collections
+from .call_collections import CallCollections, collection_set_to, own_collections
 from .eager_tf1 import tf1_behaviour
 from .plain_variables import PlainVariables
 from .variable_store import VariableStore
@@ -33,23 +35,85 @@ def decorated_call(
         method: the method's full name.
         is_function: whether the method is a `tf.function`.
     """
-    with contextlib.ExitStack() as stack:
-        graph, enclosing_scope = ops.get_default_graph(), _enclosing_variable_scope()
-        collections = call_state.current_collections()
-        if collections is None:
-            stack.enter_context(tf1_behaviour())
-            collections = stack.enter_context(own_collections(graph))
-        enclosing_default = call_state.default_dtype()
-        stack.enter_context(collection_set_to(variable_scope._VARSTORE_KEY, store))
+    graph, enclosing_scope = ops.get_default_graph(), _enclosing_variable_scope()
+    enclosing_default, policy = call_state.default_dtype(), call_state.policy_of(owner)
+    with _collections(graph) as collections:
         scopes = variable_scope._VariableScopeStore()
-        call = call_state.DecoratedCall(owner, method, graph, collections, scopes, is_function)
-        stack.enter_context(call_state.active(call))
-        scopes.current_scope = _root_scope(enclosing_scope, enclosing_default)
-        stack.enter_context(collection_set_to(variable_scope._VARSCOPESTORE_KEY, scopes))
-        plain_variables = PlainVariables(store, call)
+        call = call_state.DecoratedCall(
+            owner,
+            method,
+            graph,
+            collections,
+            scopes,
+            is_function,
+            policy,
+            functools.partial(_resumed_call, owner, store, method, policy),
+        )
+        with _running(call, store):
+            scopes.current_scope = _root_scope(enclosing_scope, enclosing_default)
+            yield call
+
+
+@contextlib.contextmanager
+def _resumed_call(
+    owner: Any,
+    store: VariableStore,
+    method: str,
+    policy: call_state.DTypes,
+    scope_counts: dict[str, int],
+) -> Iterator[None]:
+    """The state of a call for what it has put off, its gradient functions; it may be over.
+
+    As in TF1, where gradients are taken of the whole network, no variable scope is open. But scopes
+    are numbered from where the call was, so that what is computed again has the same automatic
+    names again.
+
+    Args:
+        owner: the object whose method ran.
+        store: the store of its variables.
+        method: the method's full name.
+        policy: the call's dtypes.
+        scope_counts: the number of variable scopes that the call had opened by each name.
+    """
+    losses = list(owner._losses) if isinstance(owner, keras.Layer) else None
+    graph = ops.get_default_graph()
+    with _collections(graph) as collections:
+        scopes = variable_scope._VariableScopeStore()
+        resumed = functools.partial(_resumed_call, owner, store, method, policy)
+        call = call_state.DecoratedCall(
+            owner, method, graph, collections, scopes, False, policy, resumed
+        )
+        with _running(call, store):
+            scopes.current_scope = _root_scope(None, policy.compute)
+            scopes.variable_scopes_count = dict(scope_counts)
+            yield
+    if losses is not None:  # They have been added by the forward pass.
+        owner._losses[:] = losses
+
+
+@contextlib.contextmanager
+def _collections(graph: ops.Graph) -> Iterator[CallCollections]:
+    """The collections of this thread's outermost decorated call; begins them if there is none."""
+    collections = call_state.current_collections()
+    if collections is not None:
+        yield collections
+        return
+    with tf1_behaviour(), own_collections(graph) as collections:
+        yield collections
+
+
+@contextlib.contextmanager
+def _running(call: call_state.DecoratedCall, store: VariableStore) -> Iterator[None]:
+    plain_variables = PlainVariables(store, call)
+    with (
+        collection_set_to(variable_scope._VARSTORE_KEY, store),
+        call_state.active(call),
+        collection_set_to(variable_scope._VARSCOPESTORE_KEY, call.scopes),
+        contextlib.ExitStack() as stack,
+        tf.variable_creator_scope(plain_variables.create),
+    ):
         stack.callback(plain_variables.close)
-        stack.enter_context(tf.variable_creator_scope(plain_variables.create))
-        yield call
+        yield
 
 
 def _root_scope(

@@ -12,11 +12,11 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import ops
-from tensorflow.python.ops import gen_logging_ops, template, variable_scope
+from tensorflow.python.ops import custom_gradient, gen_logging_ops, template, variable_scope
 from tensorflow.python.ops.losses import util as losses_util
 from tensorflow.python.training import checkpoint_utils
 
-from . import automatic_names, call_state
+from . import automatic_names, call_state, gradients
 from .scopes import TF1VariableScope
 from .templates import call_template
 
@@ -188,6 +188,8 @@ _ITEM, _ITEMS = tf.TensorShape.__getitem__, tf.TensorShape.__iter__
 _EAGER_NAME, _EAGER_OP = _EagerTensorBase.name, _EagerTensorBase.op
 _REPLACEMENTS: list[tuple[Any, str, Any]] = [
     (checkpoint_utils, "_set_checkpoint_initializer", _initialize_from_checkpoint),
+    (custom_gradient, "_eager_mode_decorator", gradients.call_eagerly),
+    (custom_gradient, "_graph_mode_decorator", gradients.call_in_graph),
     (ops, "name_scope", _name_scope),
     (ops.name_scope_v1, "__enter__", _enter_name_scope),
     (variable_scope, "VariableScope", TF1VariableScope),

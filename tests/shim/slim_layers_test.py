@@ -171,6 +171,8 @@ CASES = [
     ("stack", "", VECTORS, lambda x: slim.stack(x, slim.fully_connected, [4, 3])),
     ("unit_norm", "", IMAGES, lambda x: slim.unit_norm(x, 3)),
 ]
+# It names a gradient function in TF1 graphs that TF-Slim 1.1.0 does not register.
+WITHOUT_GRADIENT = {"GDN", "gdn"}
 
 
 def test_g17_every_public_layer_of_slim_is_compared():
@@ -204,29 +206,49 @@ def test_g11_layers_without_variables_name_their_end_points_too(slim_layer, wrap
     assert aliases == [["net/pool"]] * len(aliases)
 
 
-def run_in_session(slim_call, inputs):
-    """Returns initial values by name, outputs, losses and the values after the updates."""
+def watched(outputs):
+    """A scalar that all outputs go into, each with a weight of its own; 0 without float outputs."""
+    floats = [tf.cast(x, tf.float32) for x in tf.nest.flatten(outputs) if x.dtype.is_floating]
+    return sum([tf.reduce_sum(tf.sin(x)) for x in floats], tf.constant(0.0))
+
+
+def by_name(variables, gradients):
+    """The gradients that there are, as arrays, by the names of the variables."""
+    pairs = zip(variables, gradients, strict=True)
+    return {v.name: tf1.convert_to_tensor(g) for v, g in pairs if g is not None}
+
+
+def no_target(outputs):
+    return tf.constant(0.0)
+
+
+def run_in_session(slim_call, inputs, target):
+    """Returns initial values by name, outputs, losses, gradients and the values after updates."""
     with tf.Graph().as_default(), tf1.Session() as session:
         with shim.DeterministicRandomTestTool(mode="constant").scope():
             placeholder = tf1.placeholder(inputs.dtype, inputs.shape)
             outputs = SlimLayer(slim_call).call(placeholder)
         updates = tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)
         losses = tf1.get_collection(tf1.GraphKeys.REGULARIZATION_LOSSES)
+        trained = tf1.trainable_variables()
+        gradients = by_name(trained, tf1.gradients(target(outputs), trained) if trained else [])
         variables = {v.op.name: v for v in tf1.global_variables()}
         session.run(tf1.global_variables_initializer())
         initial = session.run(variables)
-        fetched = session.run({"outputs": outputs, "losses": losses}, {placeholder: inputs})
+        fetches = {"outputs": outputs, "losses": losses, "gradients": gradients}
+        fetched = session.run(fetches, {placeholder: inputs})
         session.run(updates, {placeholder: inputs})
-        return initial, fetched["outputs"], fetched["losses"], session.run(variables)
+        return initial, fetched, session.run(variables)
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "function"])
 @pytest.mark.parametrize(
-    ("slim_call", "inputs"),
-    [pytest.param(call, x, id="-".join(filter(None, n))) for *n, x, call in CASES],
+    ("name", "slim_call", "inputs"),
+    [pytest.param(n[0], call, x, id="-".join(filter(None, n))) for *n, x, call in CASES],
 )
-def test_g17_slims_layer_decorated_is_slims_layer_in_a_session(slim_call, inputs, wrap):
-    initial, outputs, losses, final = run_in_session(slim_call, inputs)
+def test_g17_slims_layer_decorated_is_slims_layer_in_a_session(name, slim_call, inputs, wrap):
+    target = no_target if name in WITHOUT_GRADIENT else watched
+    initial, expected, final = run_in_session(slim_call, inputs, target)
     layer = SlimLayer(slim_call)
     call = wrap(lambda x: layer(x))
     with shim.DeterministicRandomTestTool(mode="constant").scope():
@@ -234,9 +256,17 @@ def test_g17_slims_layer_decorated_is_slims_layer_in_a_session(slim_call, inputs
     assert [v.path for v in layer.weights] == list(initial)
     for variable in layer.weights:
         variable.assign(initial[variable.path])
-    with shim.DeterministicRandomTestTool(mode="constant").scope():
-        np.testing.assert_allclose(call(tf.constant(inputs)), outputs, rtol=1e-4, atol=1e-5)
+    tape = tf.GradientTape(watch_accessed_variables=target is watched)
+    with shim.DeterministicRandomTestTool(mode="constant").scope(), tape:
+        outputs = call(tf.constant(inputs))
+        loss = target(outputs)
+    np.testing.assert_allclose(outputs, expected["outputs"], rtol=1e-4, atol=1e-5)
+    trained = [variable.value for variable in layer.trainable_variables]
+    gradients = by_name(trained, tape.gradient(loss, trained))
+    assert gradients.keys() == expected["gradients"].keys()
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, expected["gradients"][name], rtol=1e-4, atol=1e-4)
     for variable in layer.weights:
         np.testing.assert_allclose(variable, final[variable.path], rtol=1e-4, atol=1e-5)
     layer(tf.constant(inputs))  # Outside of the function, whose losses live in its graph.
-    np.testing.assert_allclose(layer.losses, losses, rtol=1e-5)
+    np.testing.assert_allclose(layer.losses, expected["losses"], rtol=1e-5)
