@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import keras
@@ -94,10 +94,19 @@ def outside_of_keras_scopes() -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class VariableOp:
-    """What an eager variable can answer of TF1's `variable.op`."""
+    """What an eager variable can answer of TF1's `variable.op`.
+
+    Args:
+        name: the variable's TF1 name.
+        device: the variable's device.
+        graph: what stands for a graph that holds this variable alone. TF1's optimizers tell
+            variables apart by graph and name, and here those of two objects may have equal names.
+        type: the op's type.
+    """
 
     name: str
     device: str
+    graph: Hashable
     type: str = "VarHandleOp"
 
 
@@ -106,10 +115,11 @@ class _HasOp:
 
     name: str
     device: str
+    _unique_id: str
 
     @property
     def op(self) -> VariableOp:
-        return VariableOp(self.name.removesuffix(":0"), self.device)
+        return VariableOp(self.name.removesuffix(":0"), self.device, self._unique_id)
 
     # TF1 code looks variables up in lists and dictionaries, where TF2 would compare their values.
     def __eq__(self, other: Any) -> Any:
@@ -135,6 +145,7 @@ class _OfItsParts(_HasOp):
     """Gives a variable sharded over parameter servers what all its parts have in common."""
 
     variables: list[tf.Variable]
+    _unique_id = property(lambda self: self.variables[0]._unique_id)
     device = property(lambda self: self.variables[0].device)
     trainable = property(lambda self: self.variables[0].trainable)
     synchronization = property(lambda self: self.variables[0].synchronization)
