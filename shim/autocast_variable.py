@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.types import core
+from tensorflow.python.ops import gen_resource_variable_ops, gen_state_ops, resource_variable_ops
+from tensorflow.python.types import core, trace
 
 from .call_state import current_call
 
@@ -15,7 +18,8 @@ class AutocastVariable(core.Tensor):
 
     All that reads it (ops, operators, `value`, `numpy`) gets values of `dtype`; what writes it may
     bring values of that dtype or of the variable's own. Everything else is the variable's, and
-    gradients flow to it in its own dtype. It counts as a `tf.Variable`.
+    gradients flow to it in its own dtype. It counts as a `tf.Variable`; a `tf.function` that it is
+    passed to reads it as all others do.
 
     Args:
         variable: float variable, or a strategy's distributed variable.
@@ -57,6 +61,12 @@ class AutocastVariable(core.Tensor):
         if dtype is not None and dtype.is_compatible_with(self.variable.dtype):
             return tf.convert_to_tensor(self.variable, name=name)
         return tf.convert_to_tensor(self.value(), dtype, name=name)
+
+    def __tf_tracing_type__(self, context: trace.TracingContext) -> trace.TraceType:
+        return _OneVariable(self)
+
+    def _lazy_read(self, operation: Any) -> AutocastVariable:
+        return AutocastVariable(self.variable._lazy_read(operation), self._dtype)
 
     def __repr__(self):
         return f"<AutocastVariable read as {self._dtype.name} of {self.variable!r}>"
@@ -107,6 +117,72 @@ def _casting_what_it_writes(write: Any, from_dtype: tf.DType, to_dtype: tf.DType
         return tf.cast(value, to_dtype) if is_tensor and value.dtype == from_dtype else value
 
     def casting_write(*args: Any, **kwargs: Any) -> Any:
-        return write(*map(cast, args), **{key: cast(value) for key, value in kwargs.items()})
+        written = write(*map(cast, args), **{key: cast(value) for key, value in kwargs.items()})
+        is_variable = isinstance(written, tf.Variable) and written.dtype == to_dtype
+        return AutocastVariable(written, from_dtype) if is_variable else written
 
     return casting_write
+
+
+class _OneVariable(trace.TraceType):
+    """How `tf.function` knows an `AutocastVariable` that is an argument: it is traced for each.
+
+    Args:
+        variable: the argument.
+    """
+
+    def __init__(self, variable: AutocastVariable) -> None:
+        # Weakly, for a function keeps what it has been traced for.
+        self._argument = weakref.ref(variable)
+        self._key = (variable.variable._unique_id, variable.dtype)
+
+    def is_subtype_of(self, other: trace.TraceType) -> bool:
+        return self == other
+
+    def most_specific_common_supertype(
+        self, others: Sequence[trace.TraceType]
+    ) -> _OneVariable | None:
+        return self if all(self == other for other in others) else None
+
+    def placeholder_value(self, placeholder_context: Any) -> AutocastVariable | None:
+        return self._argument()
+
+    def cast(self, value: Any, cast_context: Any) -> Any:
+        return value
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, _OneVariable) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+def _writing_in_kept_dtype(write: Callable) -> Callable:
+    """Lets an op that writes to a variable's handle take values of the dtype it is read in.
+
+    `tf.compat.v1.scatter_update` and its like ask a variable for handle and dtype apart, and some
+    that do not agree make TensorFlow end the process.
+    """
+
+    def casting_write(handle: Any, indices: Any, updates: Any, *args: Any, **kwargs: Any) -> Any:
+        kept = resource_variable_ops.get_eager_safe_handle_data(handle).shape_and_type
+        if kept and tf.is_tensor(updates):
+            updates = tf.cast(updates, tf.as_dtype(kept[0].dtype))
+        return write(handle, indices, updates, *args, **kwargs)
+
+    return casting_write
+
+
+_SCATTER_OPS = [
+    *((gen_resource_variable_ops, f"resource_scatter_{name}") for name in ("mul", "div", "update")),
+    *(
+        (module, f"resource_scatter_{prefix}{name}")
+        for module, prefix in ((gen_resource_variable_ops, ""), (gen_state_ops, "nd_"))
+        for name in ("add", "sub", "max", "min")
+    ),
+    (gen_state_ops, "resource_scatter_nd_update"),
+]
+# (module, name, value): in place of what TensorFlow writes with, while a decorated method runs.
+REPLACEMENTS: list[tuple[Any, str, Any]] = [
+    (module, name, _writing_in_kept_dtype(getattr(module, name))) for module, name in _SCATTER_OPS
+]

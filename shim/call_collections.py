@@ -49,7 +49,7 @@ class CallCollections(dict):
         if self.has_met(variable):
             return
         self._seen_variables.add(id(variable))
-        names = list(collections) if collections else [ops.GraphKeys.GLOBAL_VARIABLES]
+        names = [ops.GraphKeys.GLOBAL_VARIABLES] if collections is None else list(collections)
         if trainable and ops.GraphKeys.TRAINABLE_VARIABLES not in names:
             names.append(ops.GraphKeys.TRAINABLE_VARIABLES)
         for name in names:

@@ -299,7 +299,8 @@ class VariableStore(variable_scope._VariableStore):
         synchronization: tf.VariableSynchronization = tf.VariableSynchronization.AUTO,
         aggregation: tf.VariableAggregation = tf.VariableAggregation.NONE,
     ) -> tf.Variable:
-        del use_resource  # Eager variables are resource variables.
+        # Eager variables are resource variables; in a cache their values would never change.
+        del use_resource, caching_device
         initial_value, dtype = _initial_value(name, shape, dtype, initializer, partition_info)
         pending_value = self._pending_value and self._pending_value(name)
         if pending_value is not None:
@@ -310,7 +311,6 @@ class VariableStore(variable_scope._VariableStore):
             initial_value=initial_value,
             dtype=dtype,
             trainable=trainable,
-            caching_device=caching_device,
             validate_shape=validate_shape,
             constraint=constraint,
             synchronization=synchronization,

@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorflow.python.trackable.base import Trackable
 
-from ..autocast_variable import AutocastVariable
+from ..autocast_variable import without_autocast
 
 
 class CheckpointedByAttribute(Trackable):
@@ -22,8 +22,7 @@ class CheckpointedByAttribute(Trackable):
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
         children = super()._trackable_children(save_type, **kwargs)
         for name, variable in self._variables.items():
-            if isinstance(variable, AutocastVariable):
-                variable = variable._variable
+            variable = without_autocast(variable)
             if isinstance(variable, Trackable):
                 children[name] = variable
                 if name == "kernel":  # Keras' `Dense` and `Conv2D` keep it as `_kernel`.

@@ -65,6 +65,21 @@ def test_g11_variables_are_in_their_collections_in_every_call():
     )
 
 
+def test_g11_a_variable_may_be_in_no_collection():
+    def code(x):
+        tf1.get_variable("in_none", [], trainable=False, collections=[])
+        tf1.get_variable("trained", [], collections=[])
+        names = (
+            [v.name for v in tf1.global_variables()],
+            [v.name for v in tf1.trainable_variables()],
+        )
+        return x, names
+
+    with tf.Graph().as_default():
+        _, expected = code(None)
+    assert Runs(code)(tf.ones([]))[1] == expected == ([], ["trained:0"])
+
+
 def test_g11_regularization_losses_are_those_of_this_call():
     seen = []
 

@@ -143,6 +143,71 @@ def test_tf1_code_assigns_in_either_dtype(dtype, run):
 
 
 @RUNS
+def test_tf1s_functions_that_scatter_write_the_float32_variable(run):
+    def forward_pass(inputs):
+        variable = tf1.get_variable("v", [3, 2], initializer=tf1.constant_initializer(4.0))
+        values = tf.ones([1, 2], variable.dtype)
+        rows = [
+            tf1.scatter_update(variable, [0], 3 * values),
+            tf1.scatter_add(variable, [0], values),
+            tf1.scatter_mul(variable, [0], 2 * values),
+            tf1.scatter_sub(variable, [1], values),
+            tf1.scatter_div(variable, [1], 2 * values),
+            tf1.scatter_max(variable, [1], 0 * values),
+            tf1.scatter_min(variable, [1], 0.5 * values),
+            tf1.scatter_nd_update(variable, [[2]], 5 * values),
+            tf1.scatter_nd_add(variable, [[2]], values),
+            tf1.scatter_nd_sub(variable, [[2]], 2 * values),
+        ]
+        assert {row.dtype for row in rows} == {tf.float16}
+        with tf.control_dependencies([row.value() for row in rows]):
+            return inputs * tf.reduce_sum(rows[-1])
+
+    layer = layer_of(forward_pass)
+    run(layer)(INPUTS)
+    np.testing.assert_array_equal(layer.weights[0], [[8, 8], [0.5, 0.5], [4, 4]])
+    assert layer.weights[0].dtype == "float32"
+
+
+@RUNS
+def test_what_an_assignment_returns_reads_in_the_compute_dtype_too(run):
+    def forward_pass(inputs):
+        variable = tf1.get_variable("v", [3], initializer=tf1.zeros_initializer())
+        return inputs * tf1.assign_add(variable, tf.ones([3], inputs.dtype))
+
+    outputs = run(layer_of(forward_pass))(INPUTS)
+    np.testing.assert_allclose(outputs, INPUTS, rtol=1e-3)
+
+
+@RUNS
+def test_a_function_inside_reads_a_variable_it_is_given_in_the_compute_dtype(run):
+    traces = []
+
+    @tf.function
+    def scaled(inputs, variable):
+        traces.append(variable.dtype)
+        variable.assign_add(tf.ones([3], variable.dtype))
+        return inputs * variable
+
+    def forward_pass(inputs):
+        first = tf1.get_variable("first", [3], initializer=tf1.zeros_initializer())
+        second = tf1.get_variable("second", [3], initializer=tf1.ones_initializer())
+        return scaled(scaled(inputs, first), second)
+
+    layer = layer_of(forward_pass)
+    call = run(lambda x: layer(x))
+    np.testing.assert_allclose(call(INPUTS), 2 * INPUTS, rtol=1e-3)
+    np.testing.assert_allclose(call(INPUTS), 6 * INPUTS, rtol=1e-3)
+    first, second = (v.value for v in layer.weights)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.cast(call(INPUTS), tf.float32))
+    np.testing.assert_allclose(tape.gradient(loss, second), 3 * INPUTS.sum(0), rtol=1e-2, atol=0.02)
+    assert (first.dtype, second.dtype) == (tf.float32, tf.float32)
+    assert set(traces) == {tf.float16}
+    assert len(traces) <= 4
+
+
+@RUNS
 def test_gradients_arrive_in_float32(run):
     layer = layer_of(dense)
 
@@ -421,6 +486,27 @@ def test_a_variable_kept_as_an_attribute_is_saved_once(tmp_path):
     path = tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
     tf.train.Checkpoint(model=other).read(path).assert_consumed()
     np.testing.assert_array_equal(other(INPUTS), expected)
+
+
+def test_g15_a_tf1_layer_kept_as_an_attribute_is_saved_and_exported(tmp_path):
+    class Keeps(keras.Layer):
+        def __init__(self):
+            super().__init__(dtype="mixed_bfloat16")
+            self.dense = shim.layers.Dense(4, name="dense")
+
+        @shim.track_tf1_style_variables
+        def call(self, inputs):
+            with tf1.variable_scope("net"):
+                return self.dense(inputs)
+
+    models = [keras.Sequential([keras.Input([3]), Keeps()]) for _ in range(2)]
+    expected = models[0](INPUTS)
+    path = tf.train.Checkpoint(model=models[0]).write(str(tmp_path / "checkpoint"))
+    tf.train.Checkpoint(model=models[1]).read(path).assert_consumed()
+    np.testing.assert_array_equal(models[1](INPUTS), expected)
+    models[0].export(tmp_path / "export", verbose=False)
+    exported = tf.saved_model.load(str(tmp_path / "export"))
+    np.testing.assert_array_equal(exported.serve(INPUTS), expected)
 
 
 def test_saved_and_exported_models_give_the_same_outputs(tmp_path):

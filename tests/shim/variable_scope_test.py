@@ -269,6 +269,44 @@ class TestDefaultsOfTheScope:
 
         assert names_made_by(code, wrap=wrap) == ["a/v"]
 
+    @pytest.mark.parametrize("device", ["/CPU:0", lambda op: op.device], ids=["name", "function"])
+    def test_g06_a_cached_variable_has_its_new_value(self, device, wrap):
+        layer = Runs(lambda x: x * tf1.get_variable("v", [], caching_device=device))
+        call = wrap(lambda x: layer(x))
+        call(tf.ones([2]))
+        layer.weights[0].assign(5.0)
+        np.testing.assert_array_equal(call(tf.ones([2])), [5.0, 5.0])
+
+    @pytest.mark.parametrize(
+        "loop",
+        [
+            lambda body, x: tf.map_fn(lambda row: body(row, 0.0), x),
+            lambda body, x: tf.scan(lambda total, row: body(row, total), x, tf.zeros([2])),
+            lambda body, x: tf.foldl(lambda total, row: body(row, total), x, tf.zeros([2])),
+            lambda body, x: tf.foldr(lambda total, row: body(row, total), x, tf.zeros([2])),
+            lambda body, x: tf.while_loop(
+                lambda i, total: i < 3, lambda i, total: (i + 1, body(x[i], total)), [0, x[0]]
+            )[1],
+        ],
+        ids=["map_fn", "scan", "foldl", "foldr", "while_loop"],
+    )
+    def test_g06_variables_are_made_in_loops(self, loop, wrap):
+        def code(x):
+            with tf1.variable_scope("a"):
+                ones = tf1.ones_initializer()
+                return loop(
+                    lambda row, total: row * tf1.get_variable("v", [2], None, ones) + total, x
+                )
+
+        inputs = np.arange(6, dtype="float32").reshape(3, 2)
+        layer = Runs(code)
+        call = wrap(lambda x: layer(x))
+        call(inputs)
+        layer.weights[0].assign([3.0, 5.0])
+        expected = loop(lambda row, total: row * np.float32([3, 5]) + total, inputs)
+        np.testing.assert_array_equal(call(inputs), expected)
+        assert [v.path for v in layer.weights] == ["a/v"]
+
 
 @pytest.mark.parametrize(
     "initializer",
