@@ -11,10 +11,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 from tensorflow.python.framework import ops
 
 from .call_state import current_owner
 from .decorated_call import decorated_call
+from .function_methods import FunctionMethod
 from .held_parts import ATTRIBUTE
 from .holders import holder_of
 from .layer_holder import LayerHolder
@@ -86,7 +88,12 @@ class _TrackedMethod:
     """
 
     def __init__(self, method: Callable) -> None:
-        self._function = _tracked(method)
+        if isinstance(method, Function):
+            self._function: Any = FunctionMethod(
+                method, functools.partial(_tracked, is_function=True)
+            )
+        else:
+            self._function = _tracked(method)
         functools.update_wrapper(self, method)
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -132,9 +139,7 @@ class _HolderOnFirstAccess:
         return holder_of(instance)
 
 
-def _tracked(method: Callable) -> Callable:
-    is_function = isinstance(method, tf.types.experimental.PolymorphicFunction)
-
+def _tracked(method: Callable, is_function: bool = False) -> Callable:
     @tf.autograph.experimental.do_not_convert
     @functools.wraps(method)
     def tracked_method(self: Any, *args: Any, **kwargs: Any) -> Any:

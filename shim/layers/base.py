@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.autograph.impl.api import autograph_artifact
 from tensorflow.python.framework import ops
 from tensorflow.python.ops import variable_scope
 from tensorflow.python.ops.variables import PartitionedVariable
@@ -21,6 +22,20 @@ from ..call_state import current_owner, is_tf_keras_layer
 from .checkpointing import CheckpointedByAttribute
 
 
+def without_autograph(code: Any) -> Any:
+    """Marks a function, or the methods and objects of a class, for AutoGraph to leave as they are.
+
+    It leaves TensorFlow's own layers so. Users' code in a `tf.function` below the decorator, which
+    is converted, calls these.
+    """
+    if isinstance(code, type):
+        for attribute in vars(code).values():
+            if inspect.isfunction(attribute):
+                autograph_artifact(attribute)
+    return autograph_artifact(code)
+
+
+@without_autograph
 class Layer(CheckpointedByAttribute):
     """A layer as in `tf.compat.v1.layers`: `get_variable` for its weights and `tf.nn` for the rest.
 
@@ -271,7 +286,7 @@ class Layer(CheckpointedByAttribute):
         if regularizer is None or ops.executing_eagerly_outside_functions():
             return regularizer
         name_scope = f"{self._entered_scope.original_name_scope}{weight_name}/Regularizer/"
-        losses: dict[int, Any] = {}
+        losses = {}
 
         def in_name_scope(variable: Any) -> Any:
             if id(variable) not in losses:  # TensorFlow asks twice, and would name the second _1.
@@ -445,4 +460,4 @@ def functional(layer_class: type[Layer]) -> Callable:
     function.__name__ = function.__qualname__ = _snake_case(layer_class.__name__)
     function.__doc__ = layer_class.__doc__
     function.__signature__ = signature  # type: ignore[attr-defined]
-    return function
+    return without_autograph(function)

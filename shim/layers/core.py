@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ..call_state import current_owner
 from ..holders import holder_of
-from .base import Layer, activation_function, as_dtype, as_shape, functional
+from .base import Layer, activation_function, as_dtype, as_shape, functional, without_autograph
 from .conditions import smart_cond
 from .spatial import check_data_format
 
@@ -200,6 +200,7 @@ class Flatten(Layer):
 dense = functional(Dense)
 
 
+@without_autograph
 def dropout(
     inputs: tf.Tensor,
     rate: float = 0.5,
@@ -213,6 +214,7 @@ def dropout(
     return layer(inputs, training=training)
 
 
+@without_autograph
 def flatten(
     inputs: tf.Tensor, name: str | None = None, data_format: str = "channels_last"
 ) -> tf.Tensor:

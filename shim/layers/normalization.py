@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.ops import variable_scope
 
-from .base import Layer, as_dtype, as_shape
+from .base import Layer, as_dtype, as_shape, without_autograph
 from .conditions import constant_value, smart_cond
 
 _CLIPPING_KEYS = {"rmax", "rmin", "dmax"}
@@ -451,6 +451,7 @@ def _composed(
     return first_scale, first_offset if offset is None else first_offset + offset
 
 
+@without_autograph
 def batch_normalization(
     inputs: tf.Tensor,
     axis: int = -1,
