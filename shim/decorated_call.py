@@ -134,4 +134,11 @@ def _root_scope(
 def _enclosing_variable_scope() -> variable_scope.VariableScope | None:
     # Read without `get_variable_scope_store`, which would leave a store behind in the graph.
     stores = ops.get_collection(variable_scope._VARSCOPESTORE_KEY)
-    return stores[0].current_scope if stores else None
+    if not stores:
+        return None
+    scope = stores[0].current_scope
+    if call_state.current_call() is None and scope.reuse is variable_scope.AUTO_REUSE:
+        # What TensorFlow makes of any `reuse` outside of decorated calls, at the root as well.
+        scope = copy.copy(scope)
+        scope._reuse = False
+    return scope

@@ -32,8 +32,8 @@ _EagerTensorBase = ops.EagerTensor.__base__
 def tf1_behaviour() -> Iterator[None]:
     """Lets TensorFlow behave to TF1 code as it did, as long as any thread is inside.
 
-    TensorFlow looks these names up where they are replaced. Outside of a decorated call, in another
-    thread or a TF1 graph, each of them answers as ever.
+    TensorFlow looks these names up where they are replaced. Where a thread is outside of decorated
+    calls, each of them answers as ever.
     """
     global _users
     with _lock:

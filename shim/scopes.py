@@ -21,8 +21,14 @@ class _OfAnyVariableScope(type):
 class TF1VariableScope(_PlainVariableScope, metaclass=_OfAnyVariableScope):
     """TensorFlow's variable scope, without what it drops eagerly: `reuse` and `caching_device`.
 
-    The arguments are those of `tf.compat.v1.VariableScope`.
+    The arguments are those of `tf.compat.v1.VariableScope`. Outside of decorated calls that is what
+    is made.
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if args and current_call() is None:  # Another thread; a copy is made without arguments.
+            return _PlainVariableScope(*args, **kwargs)
+        return super().__new__(cls)
 
     def __init__(self, reuse: Any, *args: Any, caching_device: Any = None, **kwargs: Any) -> None:
         super().__init__(reuse, *args, **kwargs)

@@ -1,5 +1,7 @@
 """G6: `variable_scope` and `get_variable` inside a decorated method mean what they mean in TF1."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -382,3 +384,47 @@ def test_g06_outside_of_a_decorated_method_scopes_are_tensorflows_own():
     from tensorflow.python.ops import variable_scope
 
     assert variable_scope.VariableScope is before
+
+
+def test_g06_reuse_does_not_depend_on_what_was_asked_before():
+    seen = []
+
+    def code(x):
+        with tf1.variable_scope("a") as scope:
+            seen.append((tf1.get_variable_scope().reuse, scope.reuse))
+        with tf1.variable_scope("a", reuse=tf1.AUTO_REUSE) as scope:
+            seen.append(scope.reuse)
+        return x
+
+    for prepare in (lambda: None, tf1.get_variable_scope):
+        prepare()
+        seen.clear()
+        Runs(code)(tf.ones([1]))
+        assert seen == [(False, False), tf1.AUTO_REUSE]
+        seen.clear()
+        with tf1.variable_scope("outer"):
+            Runs(code)(tf.ones([1]))
+        assert seen == [(False, False), tf1.AUTO_REUSE]
+
+
+def test_g17_another_thread_outside_of_decorated_calls_sees_tensorflow_as_ever():
+    inside, go_on = threading.Event(), threading.Event()
+
+    def code(x):
+        inside.set()
+        assert go_on.wait(60)
+        return x
+
+    def facts():
+        with tf1.variable_scope("x", reuse=False) as scope:
+            return type(scope), scope.reuse, type(tf.ones([2]).shape[0]), hasattr(tf.ones([]), "op")
+
+    expected = facts()
+    thread = threading.Thread(target=Runs(code), args=[tf.ones([1])])
+    thread.start()
+    try:
+        assert inside.wait(60)
+        assert facts() == expected
+    finally:
+        go_on.set()
+        thread.join()
