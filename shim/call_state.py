@@ -84,6 +84,8 @@ class DecoratedCall:
     policy: DTypes
     resumed: Callable[[dict[str, int]], contextlib.AbstractContextManager[None]]
     outer_name_scope: str = dataclasses.field(default_factory=tf.get_current_name_scope)
+    # The moving averages of tensors that the call has asked for, in order.
+    tensor_averages: list[Any] = dataclasses.field(default_factory=list)
     # What the method was told its name scopes are called -> what they are called.
     _full_name_scopes: dict[str, str] = dataclasses.field(default_factory=dict)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import indexed_slices, ops, tensor
-from tensorflow.python.layers import base, convolutional, core, normalization, pooling
+from tensorflow.python.layers import convolutional, core, normalization, pooling
 from tensorflow.python.layers import layers as all_layers
 from tensorflow.python.ops import (
     array_ops,
@@ -80,7 +80,6 @@ def _replacements() -> Iterator[tuple[_Namespace, str, Any]]:
     for api in _tf1_apis():
         # TensorFlow loads this on first access, and with Keras 3 refuses; what is already in the
         # loader's own namespace is not loaded.
-        yield vars(api.layers), "InputSpec", base.InputSpec
         for name in layers.__all__:
             yield vars(api.layers), name, getattr(layers, name)
     yield from _keras_modules()

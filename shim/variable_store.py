@@ -20,6 +20,7 @@ from . import automatic_names
 from .autocast_variable import AutocastVariable, without_autocast
 from .call_state import DecoratedCall, current_call, default_dtype
 from .locks import CopyableLock
+from .tracebacks import hide_own_frames
 from .tracked_variable import make_trainable, make_variable
 from .user_code import users_line
 
@@ -373,6 +374,7 @@ class VariableStore(variable_scope._VariableStore):
             )
         function = call.nested_function()
         if function is not None:
+            hide_own_frames()
             raise RuntimeError(
                 f"Variable {name} was asked for in the tf.function {function.name} inside of a "
                 f"decorated method of {type(call.owner).__name__}. A function keeps the variables "

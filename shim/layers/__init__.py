@@ -1,6 +1,7 @@
 """TF1's layers, `tf.compat.v1.layers`, thin: `get_variable` and `tf.nn`."""
 
-from .base import Layer
+from . import experimental
+from .base import InputSpec, Layer
 from .convolutional import (
     Conv1D,
     Conv2D,
@@ -47,6 +48,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "InputSpec",
     "Layer",
     "MaxPooling1D",
     "MaxPooling2D",
@@ -64,6 +66,7 @@ __all__ = [
     "conv3d_transpose",
     "dense",
     "dropout",
+    "experimental",
     "flatten",
     "max_pooling1d",
     "max_pooling2d",

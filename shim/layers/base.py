@@ -13,30 +13,20 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.autograph.impl.api import autograph_artifact
 from tensorflow.python.framework import ops
+from tensorflow.python.keras.engine.input_spec import InputSpec, assert_input_compatibility
 from tensorflow.python.ops import variable_scope
 from tensorflow.python.ops.variables import PartitionedVariable
 
 from ..call_state import current_owner, is_tf_keras_layer
+from ..tracebacks import ending_at_the_call
+from .autograph import without_autograph
 from .checkpointing import CheckpointedByAttribute
-
-
-def without_autograph(code: Any) -> Any:
-    """Marks a function, or the methods and objects of a class, for AutoGraph to leave as they are.
-
-    It leaves TensorFlow's own layers so. Users' code in a `tf.function` below the decorator, which
-    is converted, calls these.
-    """
-    if isinstance(code, type):
-        for attribute in vars(code).values():
-            if inspect.isfunction(attribute):
-                autograph_artifact(attribute)
-    return autograph_artifact(code)
+from .inspection import Inspected
 
 
 @without_autograph
-class Layer(CheckpointedByAttribute):
+class Layer(Inspected, CheckpointedByAttribute):
     """A layer as in `tf.compat.v1.layers`: `get_variable` for its weights and `tf.nn` for the rest.
 
     There is no Keras layer underneath, so a call costs little more than its ops. Inside a decorated
@@ -73,7 +63,8 @@ class Layer(CheckpointedByAttribute):
         self.dtype = None if dtype is None else tf.as_dtype(dtype)
         self.activity_regularizer = _from_string(activity_regularizer, keras.regularizers.get)
         self.built = False
-        self.input_spec: Any = None
+        # For subclasses to set: an `InputSpec` that inputs are checked against, or a list of them.
+        self.input_spec: InputSpec | list[InputSpec] | None = None
         self.updates: list[Any] = []
         self._built_in: weakref.ref[ops.Graph] | None = None
         self._losses: list[Any] = []
@@ -155,6 +146,8 @@ class Layer(CheckpointedByAttribute):
             self.dtype = tf.nest.flatten(inputs)[0].dtype.base_dtype
         if ops.executing_eagerly_outside_functions():
             self._losses = []
+        if self.input_spec is not None:
+            assert_input_compatibility(self.input_spec, inputs, self.name)
         is_built = self._is_built_in_tf1_graph()
 
         def build_and_call() -> Any:
@@ -167,7 +160,12 @@ class Layer(CheckpointedByAttribute):
                 self.add_loss(loss / tf.cast(tf.shape(outputs)[0], loss.dtype))
             return outputs
 
-        return self._in_scope(build_and_call, scope, reuse=True if is_built else self._reuse)
+        try:
+            return self._in_scope(build_and_call, scope, reuse=True if is_built else self._reuse)
+        except Exception as error:
+            if current_owner() is None:
+                raise ending_at_the_call(error)  # noqa: B904  (it is the same one)
+            raise
 
     apply = __call__
 
@@ -447,8 +445,13 @@ def functional(layer_class: type[Layer]) -> Callable:
             check(inputs, *args, **kwargs)
             raise
         layer._reuse = reuse
-        # With weights, a name given is the scope as it stands; other names are counted up.
-        return layer(inputs, scope=layer._name if has_weights else None)
+        try:
+            # With weights, a name given is the scope as it stands; other names are counted up.
+            return layer(inputs, scope=layer._name if has_weights else None)
+        except Exception as error:
+            if current_owner() is None:
+                raise ending_at_the_call(error)  # noqa: B904  (it is the same one)
+            raise
 
     def check(*args: Any, **kwargs: Any) -> None:
         # Binding costs as much as a small op, so it is left for when something is wrong.

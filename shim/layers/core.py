@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,8 @@ import tensorflow as tf
 
 from ..call_state import current_owner
 from ..holders import holder_of
-from .base import Layer, activation_function, as_dtype, as_shape, functional, without_autograph
+from .autograph import without_autograph
+from .base import Layer, activation_function, as_dtype, as_shape, functional
 from .conditions import smart_cond
 from .spatial import check_data_format
 
@@ -114,13 +114,13 @@ class Dropout(Layer):
 
     Args:
         rate: the share of inputs that is dropped, in [0, 1); a float or scalar tensor. (Slim's
-            `keep_prob` is `1 - rate`.)
+            `keep_prob` is `1 - rate`.) Of 1, all, TF1 knows no dropout: an error in training.
         noise_shape: shape of the keep/drop mask, None where it follows the inputs.
         seed: seed of the random op.
         name: name of the layer.
 
     Raises:
-        ValueError: a rate outside of [0, 1].
+        ValueError: a rate outside of [0, 1]; at a call in training, a rate of 1.
     """
 
     def __init__(
@@ -141,17 +141,21 @@ class Dropout(Layer):
     def call(self, inputs: tf.Tensor, training: Any = False) -> tf.Tensor:
         if isinstance(self.rate, int | float) and self.rate == 0:
             return tf.identity(inputs)
-
-        seeds = self._seeds()
-        if seeds is None:
-            dropped = functools.partial(tf.nn.dropout, seed=self.seed)
-        else:
-            dropped = functools.partial(keras.random.dropout, seed=seeds)
+        seeds = self._seeds()  # In every call, for it makes state.
         return smart_cond(
-            training,
-            lambda: dropped(inputs, rate=self.rate, noise_shape=self._noise_shape(inputs)),
-            lambda: tf.identity(inputs),
+            training, lambda: self._dropped(inputs, seeds), lambda: tf.identity(inputs)
         )
+
+    def _dropped(self, inputs: tf.Tensor, seeds: keras.random.SeedGenerator | None) -> tf.Tensor:
+        if isinstance(self.rate, int | float) and self.rate == 1:
+            raise ValueError(
+                f"Dropout {self.name} has rate={self.rate!r} in training, which drops everything. "
+                "Give a rate below 1 (Slim's keep_prob above 0)."
+            )
+        noise_shape = self._noise_shape(inputs)
+        if seeds is None:
+            return tf.nn.dropout(inputs, self.rate, noise_shape, self.seed)
+        return keras.random.dropout(inputs, self.rate, noise_shape, seeds)
 
     def _seeds(self) -> keras.random.SeedGenerator | None:
         """The random state of the Keras layer around, which its checkpoints hold.

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.ops import variable_scope
 
-from .base import Layer, as_dtype, as_shape, without_autograph
+from .autograph import without_autograph
+from .base import Layer, as_dtype, as_shape
 from .conditions import constant_value, smart_cond
 
 _CLIPPING_KEYS = {"rmax", "rmin", "dmax"}

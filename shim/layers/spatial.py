@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 _TENSOR_FORMATS = {
     "channels_last": {1: "NWC", 2: "NHWC", 3: "NDHWC"},
@@ -71,11 +72,22 @@ def in_supported_format(
     Returns:
         The outputs, in `data_format`.
     """
-    if data_format == "channels_last" or _has_accelerator():
+    if data_format == "channels_last" or not _is_for_cpu(inputs):
         return op(inputs, data_format)
     rank = inputs.shape.rank
     outputs = op(tf.transpose(inputs, [0, *range(2, rank), 1]), "channels_last")
     return tf.transpose(outputs, [0, rank - 1, *range(1, rank - 1)])
+
+
+def _is_for_cpu(inputs: tf.Tensor) -> bool:
+    """Whether ops on these inputs run on a CPU, as far as is known before they are placed."""
+    if not _has_accelerator():
+        return True
+    if tf.executing_eagerly():
+        device = context.context().device_name or inputs.device
+    else:
+        device = tf.no_op().device  # Of a graph, only an op tells which device scopes it is in.
+    return tf.DeviceSpec.from_string(device).device_type == "CPU"
 
 
 @functools.cache

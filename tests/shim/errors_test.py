@@ -94,6 +94,40 @@ def test_g19_a_tf1_layer_outside_of_a_decorated_method():
         shim.layers.dense(INPUTS, 2)
 
 
+def shim_frames(frames):
+    return [f for f in frames if "/shim/" in f.filename and "/tests/" not in f.filename]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        lambda x: shim.layers.dense(x, 2),
+        lambda x: shim.layers.Dense(2)(x),
+        lambda x: shim.layers.conv2d(x, 2, 3),
+        lambda x: shim.layers.max_pooling2d(x, 2, 2),
+    ],
+    ids=["function", "object", "shape of inputs", "without weights"],
+)
+def test_g19_misuse_outside_of_a_decorated_method_ends_at_the_users_line(code):
+    with pytest.raises((RuntimeError, ValueError)) as caught:
+        code(tf.constant(INPUTS))
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert frames[-2].line.lstrip().startswith("lambda x: shim.layers.")
+    assert len(shim_frames(frames)) == 1
+
+
+@owners
+def test_g19_an_error_in_a_function_names_the_users_lines_alone(owner):
+    nested = tf.function(lambda x: x * tf1.get_variable("scale", []))
+    for code in (lambda x: nested(x), lambda x: tf1.get_variable("v")):
+        net = owner(code)
+        with pytest.raises((RuntimeError, ValueError)) as caught:
+            tf.function(lambda x, net=net: net(x))(tf.constant(INPUTS))
+        assert "Variable " in str(caught.value)
+        assert "/tests/shim/errors_test.py" in str(caught.value)
+        assert "/shim/" not in str(caught.value).replace("/tests/shim/", "")
+
+
 @both_ways
 @owners
 def test_g19_a_variable_of_a_nested_function(run, owner):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo import shim
+from shimzoo.shim.layers import spatial
 
 tf1 = tf.compat.v1
 layers = shim.layers
@@ -149,6 +150,37 @@ def test_g04_dropout_drops_the_rate_and_keeps_the_mean():
     columns, _ = run(lambda x: layers.dropout(x, 0.5, noise_shape=[1, None], training=True), ones)
     assert {len(set(column)) for column in columns.T} == {1}
     np.testing.assert_array_equal(run(lambda x: layers.dropout(x, 0.25), ones)[0], ones)
+
+
+class RunsModule(tf.Module):
+    def __init__(self, code):
+        super().__init__()
+        self.code = code
+
+    @shim.track_tf1_style_variables
+    def __call__(self, inputs):
+        return self.code(inputs)
+
+
+@pytest.mark.parametrize("owner", [Runs, RunsModule], ids=["layer", "module"])
+def test_g04_dropout_of_everything_is_refused_in_training_as_in_tf1(owner):
+    with pytest.raises(ValueError, match=r"Dropout dropout has rate=1.0 in training"):
+        owner(lambda x: layers.dropout(x, 1.0, training=True))(IMAGES)
+    np.testing.assert_array_equal(owner(lambda x: layers.dropout(x, 1.0))(IMAGES), IMAGES)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "function"])
+def test_g04_channels_first_on_a_cpu_beside_an_accelerator(monkeypatch, wrap):
+    monkeypatch.setattr(spatial, "_has_accelerator", lambda: True)
+    first = IMAGES.transpose(0, 3, 1, 2)
+
+    @wrap
+    def pooled(inputs):
+        with tf.device("/CPU:0"):  # Where this op knows channels_last alone.
+            return layers.max_pooling2d(inputs, 2, 2, data_format="channels_first")
+
+    expected = layers.max_pooling2d(IMAGES, 2, 2).numpy()
+    np.testing.assert_array_equal(pooled(first), expected.transpose(0, 3, 1, 2))
 
 
 def test_g04_flatten_orders_channels_alike_in_both_formats():
