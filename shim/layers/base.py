@@ -415,6 +415,17 @@ def _snake_case(class_name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
+def passed_on(arguments: dict[str, Any], *but: str) -> dict[str, Any]:
+    """The arguments that go on to another function, of the `locals()` of one that begins.
+
+    Args:
+        arguments: the arguments by name.
+        *but: the names of those that do not go on.
+    """
+    left_out = {"self", "kwargs", "__class__", *but}
+    return {name: value for name, value in arguments.items() if name not in left_out}
+
+
 def functional(layer_class: type[Layer]) -> Callable:
     """Makes the function of `tf.compat.v1.layers` that belongs to a class.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .base import Layer, activation_function, as_shape, functional
+from .base import Layer, activation_function, as_shape, functional, passed_on
 from .spatial import (
     as_tuple,
     check_data_format,
@@ -227,25 +227,7 @@ class TransposedConvolution(Convolution):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            filters,
-            kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-            trainable=trainable,
-            name=name,
-            **kwargs,
-        )
+        super().__init__(**passed_on(locals()), **kwargs)
 
     def _kernel_shape(self, input_shape: tf.TensorShape) -> tuple[int, ...]:
         return (*self.kernel_size, self.filters, self._input_channels(input_shape))
@@ -345,23 +327,9 @@ class SeparableConvolution(Convolution):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            filters,
-            kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            activation=activation,
-            use_bias=use_bias,
-            bias_initializer=bias_initializer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            bias_constraint=bias_constraint,
-            trainable=trainable,
-            name=name,
-            **kwargs,
-        )
+        arguments = passed_on(locals())
+        own = [name for name in arguments if name.startswith(("depth", "pointwise"))]
+        super().__init__(**passed_on(arguments, *own), **kwargs)
         self.depth_multiplier = depth_multiplier
         self.depthwise_initializer = depthwise_initializer
         self.pointwise_initializer = pointwise_initializer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -129,10 +129,12 @@ class Inspected:
             )
         return graph
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _OF_TENSORS:
-            raise AttributeError(
-                f"Layer {self.name} keeps no tensors of its calls, and so has no {name!r}. Keep "
-                "what you pass to it and what it returns."
-            )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # Which is to know misspelt attributes.
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _OF_TENSORS:
+                raise AttributeError(
+                    f"Layer {self.name} keeps no tensors of its calls, and so has no {name!r}. "
+                    "Keep what you pass to it and what it returns."
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -13,7 +13,7 @@ from tensorflow.python.framework import ops
 from tensorflow.python.ops import variable_scope
 
 from .autograph import without_autograph
-from .base import Layer, as_dtype, as_shape
+from .base import Layer, as_dtype, as_shape, passed_on
 from .conditions import constant_value, smart_cond
 
 _CLIPPING_KEYS = {"rmax", "rmin", "dmax"}
@@ -480,29 +480,6 @@ def batch_normalization(
     adjustment: Callable | None = None,
 ) -> tf.Tensor:
     """Normalizes `inputs`, by the batch's statistics where `training`; see `BatchNormalization`."""
-    layer = BatchNormalization(
-        axis=axis,
-        momentum=momentum,
-        epsilon=epsilon,
-        center=center,
-        scale=scale,
-        beta_initializer=beta_initializer,
-        gamma_initializer=gamma_initializer,
-        moving_mean_initializer=moving_mean_initializer,
-        moving_variance_initializer=moving_variance_initializer,
-        beta_regularizer=beta_regularizer,
-        gamma_regularizer=gamma_regularizer,
-        beta_constraint=beta_constraint,
-        gamma_constraint=gamma_constraint,
-        renorm=renorm,
-        renorm_clipping=renorm_clipping,
-        renorm_momentum=renorm_momentum,
-        fused=fused,
-        trainable=trainable,
-        virtual_batch_size=virtual_batch_size,
-        adjustment=adjustment,
-        name=name,
-        _scope=name,
-        _reuse=reuse,
-    )
+    arguments = passed_on(locals(), "inputs", "training", "reuse")
+    layer = BatchNormalization(**arguments, _scope=name, _reuse=reuse)
     return layer(inputs, training=training)

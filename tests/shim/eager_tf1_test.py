@@ -276,6 +276,19 @@ def test_g01_known_dimensions_have_a_value(run):
     assert type(tf.constant(INPUTS).shape[1]) is int
 
 
+def test_g01_unknown_dimensions_are_asked_for_in_a_way_that_answers_everywhere():
+    found = []
+
+    def code(inputs):
+        found.append([inputs.get_shape().dims[0].value, inputs.shape.as_list()[0], inputs.shape[0]])
+        return inputs
+
+    keras.Model(inputs := keras.Input([3]), Runs(code)(inputs))
+    assert found[-1] == [None, None, None]
+    keras.Model(inputs := keras.Input([3], batch_size=2), Runs(code)(inputs))
+    assert found[-1] == [2, 2, 2]
+
+
 @both_ways
 def test_g11_summaries_are_collected_for_the_call(run):
     counts = []
