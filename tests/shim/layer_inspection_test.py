@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 from shimzoo import shim
 
+shim.install()
+
 tf1 = tf.compat.v1
 layers = shim.layers
 INPUTS = np.ones([2, 3], "float32")
@@ -147,9 +149,5 @@ def test_g04_a_graph_is_for_tf1_graphs():
 
 @pytest.mark.parametrize("name", ["keras_style_scope", "set_keras_style"])
 def test_g17_keras_style_is_left_out_by_a_clear_error(name):
-    shim.install()
-    try:
-        with pytest.raises(NotImplementedError, match=f"experimental.{name} makes layers that"):
-            getattr(tf1.layers.experimental, name)()
-    finally:
-        shim.uninstall()
+    with pytest.raises(NotImplementedError, match=f"experimental.{name} makes layers that"):
+        getattr(tf1.layers.experimental, name)()
