@@ -414,7 +414,7 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Convert a checkpoint of a model: any format into any other, for any version of the model."""
-    choices = {"auto": "auto", "yes": True, "no": False}
+    choices: dict[str, Any] = {"auto": "auto", "yes": True, "no": False}
     if ema not in choices:
         raise typer.BadParameter(f"--ema {ema!r} is none of {', '.join(choices)}")
     variant = models.get_variant(model)

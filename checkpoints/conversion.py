@@ -104,7 +104,12 @@ def convert(
     if include_optimizer and format in ("h5", "keras"):
         raise ValueError(f"format {format!r} has no TF1 names for an optimizer's state.")
     models.check_stage(from_stage)
-    rules = {"rename": rename, "exclude": exclude, "exclude_head": exclude_head, "ema": ema}
+    rules: dict[str, Any] = {
+        "rename": rename,
+        "exclude": exclude,
+        "exclude_head": exclude_head,
+        "ema": ema,
+    }
     options = {**_classes_in(source, model, rename), **options}
     written = models.create(model, to_stage, **options)
     report = restore(written, source, **rules)

@@ -138,7 +138,8 @@ def fit(variables: Sequence[AnyVariable], checkpoint: Checkpoint, rules: Rules) 
             or pattern matches nothing, or averages are asked for that are not there.
     """
     stored = _renamed(checkpoint, variables, rules)
-    wanted, excluded = {}, []
+    wanted: dict[str, AnyVariable] = {}
+    excluded: list[str] = []
     for variable in variables:
         names = names_of(variable)
         if any(rules.excludes(name) for name in names):

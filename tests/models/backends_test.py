@@ -22,7 +22,7 @@ def outputs(backend, name, folder):
         return dict(arrays)
 
 
-@pytest.mark.parametrize("name", ladder_plan.nets())
+@pytest.mark.parametrize("name", ladder_plan.nets(ladder_plan.EVERYDAY_PROCESSES))
 def test_a_native_model_is_the_same_on_every_backend(name, tmp_path):
     backends = [b for b in ("jax", "torch") if importlib.util.find_spec(b) is not None]
     assert "jax" in backends

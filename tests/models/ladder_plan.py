@@ -5,12 +5,30 @@ from collections.abc import Callable, Collection
 import pytest
 from shimzoo import models
 
-# One of each architecture: these run with every `./zoo test`, the others with `-m large`.
-EVERYDAY = ("mobilenet_v1_0.25_128", "mobilenet_v2_0.35_96", "resnet_v1_50", "resnet_v2_50")
-# One of each family: what takes minutes runs with these every day.
-ONE_OF_A_FAMILY = ("mobilenet_v1_0.25_128", "resnet_v1_50")
+# These run with every `./zoo test`, the others with `-m large`: of each architecture the smallest,
+# of Inception one without and one with an auxiliary head.
+EVERYDAY = (
+    "inception_v1",
+    "inception_v3",
+    "mobilenet_v1_0.25_128",
+    "mobilenet_v2_0.35_96",
+    "mobilenet_v3_small_0.75_224",
+    "resnet_v1_50",
+    "resnet_v2_50",
+)
+# What takes minutes, in processes of its own, runs with these every day.
+EVERYDAY_PROCESSES = ("mobilenet_v1_0.25_128", "resnet_v1_50")
 # Variables and end points at the published size, where there is a table of them.
-EVERYDAY_TABLES = (*EVERYDAY, "mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "resnet_v1_101")
+EVERYDAY_TABLES = (
+    *EVERYDAY,
+    "inception_resnet_v2",
+    "inception_v2",
+    "inception_v4",
+    "mobilenet_edgetpu_1.0_224",
+    "mobilenet_v1_1.0_224",
+    "mobilenet_v2_1.0_224",
+    "resnet_v1_101",
+)
 
 # In training with formula weights these give float32 logits that are off from float64's by more
 # than the tolerances allow (Inception v4: by 0.0045 of the largest one, with XLA and without). Each

@@ -45,7 +45,7 @@ def test_a_trained_models_checkpoint_restores_exactly(result):
     assert not any(np.any(difference) for difference in differences)
 
 
-@pytest.mark.parametrize("name", ladder_plan.nets(ladder_plan.ONE_OF_A_FAMILY))
+@pytest.mark.parametrize("name", ladder_plan.nets(ladder_plan.EVERYDAY_PROCESSES))
 def test_two_replicas_with_equal_images_train_as_one(name, tmp_path):
     weights = run(tmp_path, name)
     for stage in models.STAGES:

@@ -10,7 +10,7 @@ from shimzoo import models
 from shimzoo.tests.models import ladder_plan
 
 PAGE = (Path(models.__file__).parent / "README.md").read_text()
-ROWS = re.findall(r"^\| `(\S+)` \| (.+?) \| (\d+) \| the others \|$", PAGE, re.MULTILINE)
+ROWS = re.findall(r"^\| `(\S+)` \| (.+?) \| (\d+) \| (.+?) \|$", PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", models.list_models())
@@ -20,8 +20,17 @@ def test_every_model_is_in_one_row(name):
 
 
 def test_the_everyday_models_are_those_of_the_plan():
-    told = [name for _, everyday, _ in ROWS for name in re.findall(r"`(\S+?)`", everyday)]
+    told = [name for _, everyday, _, _ in ROWS for name in re.findall(r"`(\S+?)`", everyday)]
     assert sorted(told) == sorted(ladder_plan.EVERYDAY)
+    (processes,) = re.findall(r"run every day on `(\S+)` and `(\S+)`\.", PAGE)
+    assert processes == ladder_plan.EVERYDAY_PROCESSES
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_what_is_large_is_what_is_not_for_every_day(row):
+    pattern, everyday, _, large = row
+    others = set(models.list_models(pattern)) - set(re.findall(r"`(\S+?)`", everyday))
+    assert large == ("none" if not others else "all" if everyday == "none" else "the others")
 
 
 def options_of(name):
