@@ -221,8 +221,8 @@ def _variant(
             source=FIGURES,
             note=note,
         ),
-        # Beside the moving averages, which the figures are of, lie the weights as trained, in
-        # `pristine/model.ckpt-STEP`. Both have the variables' plain names.
+        # The moving averages, under the variables' plain names; the weights as trained lie beside
+        # them, in `pristine/model.ckpt-STEP`.
         checkpoint=f"{archive}/ema/model-{step}",
         archive=f"{ARCHIVES}{archive}.tgz",
         architecture=architecture,
@@ -246,9 +246,9 @@ VARIANTS = (
         66,
         2.9,
         67.5,
-        "The published parameters are those of a net with 1280 channels behind the pool (2.95 M), "
-        "as the paper had it first; its latest version has 1024, 2.5 M parameters and 56 M "
-        "multiply-adds, and the checkpoint is of that net.",
+        "The published parameters fit a net with 1280 channels behind the pool (2.95 M), as the "
+        "paper had it first; the multiply-adds fit neither. Its latest version has 1024, 2.5 M "
+        "parameters and 56 M multiply-adds, and the checkpoint is of that net.",
     ),
     _variant(
         "small",
@@ -257,8 +257,8 @@ VARIANTS = (
         44,
         2.4,
         65.4,
-        "The published figures are those of a net with 1280 channels behind the pool (2.41 M, "
-        "43.8 M), as the paper had it first; its latest version and the checkpoint have 1024.",
+        "The published figures fit a net with 1280 channels behind the pool (2.41 M, 43.8 M), as "
+        "the paper had it first; its latest version and the checkpoint have 1024.",
     ),
     _variant(
         "small_minimalistic",

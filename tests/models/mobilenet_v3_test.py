@@ -109,7 +109,7 @@ def test_a_checkpoint_with_the_last_convolution_of_another_width(in_file, tmp_pa
 
 
 @pytest.mark.parametrize("name", [SMALL, "mobilenet_v3_small_0.75_224"])
-def test_published_parameters_are_those_of_1280_channels_behind_the_pool(name):
+def test_published_parameters_fit_1280_channels_behind_the_pool(name):
     plan = plan_of(name)
     more = (1280 - plan.pooled_depth) * (plan.last_depth + 1 + variants.NUM_CLASSES)
     parameters = goldens.table(name)["parameters_trainable"] + more
