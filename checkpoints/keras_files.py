@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,18 @@ from .checkpoint import Checkpoint, TensorSpec, first_line
 from .locating import KERAS_SUFFIXES, WEIGHTS_SUFFIX
 from .names import tf1_name
 
+# What h5py, zipfile and Keras raise over damaged files.
+_ERRORS = (
+    OSError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 # What deflate makes of zeros at best.
 _MOST_GROWTH = 1100
 
@@ -39,7 +52,7 @@ def open_keras_file(path: Path) -> Iterator[Checkpoint]:
     """
     with _weights_file(path) as file:
         with _damage_named(path):
-            specs = {place: spec for place, (_, spec) in _stored_tensors(file).items()}
+            specs = _stored_tensors(file)
             variant = _variant_in(path)
         yield Checkpoint(
             path,
@@ -97,7 +110,7 @@ def _named_by(path: Path, file: Path, model: keras.Model) -> Checkpoint:
         model: A built model.
 
     Returns:
-        The weights by TF1 name; those that the model has no place for by the layers' names.
+        The weights by TF1 name; those that the model has no place for by their places in the file.
     """
     values: dict[str, np.ndarray] = {}
     noted: set[str] = set()
@@ -115,7 +128,7 @@ def _named_by(path: Path, file: Path, model: keras.Model) -> Checkpoint:
         with _loading_replaced(model, note):
             model.load_weights(file)
     specs = {name: TensorSpec(value.shape, value.dtype.name) for name, value in values.items()}
-    specs |= dict(stored[place] for place in sorted(stored.keys() - noted))
+    specs |= {place: stored[place] for place in sorted(stored.keys() - noted)}
     return Checkpoint(path, _format_of(path), specs, values.__getitem__)
 
 
@@ -127,7 +140,7 @@ def _format_of(path: Path) -> str:
 def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, LookupError, RuntimeError, zipfile.BadZipFile) as error:
+    except _ERRORS as error:
         raise ValueError(
             f"{path} is not a weights file of Keras, or a damaged one: {first_line(error)}"
         ) from error
@@ -150,26 +163,30 @@ def _loading_replaced(model: keras.Model, note: Callable[[keras.Layer, Any], Non
             del vars(owner)["load_own_variables"]
 
 
-def _stored_tensors(path: Path) -> dict[str, tuple[str, TensorSpec]]:
-    """The model's tensors in a Keras file: place in the file -> layers' names and key, and spec."""
-    tensors = {}
+def _stored_tensors(path: Path) -> dict[str, TensorSpec]:
+    """The model's tensors in a `.weights.h5` file, by their places in it.
 
-    def visit(group: h5py.Group, names: tuple[str, ...]) -> None:
-        if "vars" in group:
-            own = group["vars"]
-            if "name" in own.attrs:
-                names = (*names, own.attrs["name"])
-            for key, value in own.items():
-                if value.size:  # Else it is no variable, but a remark.
-                    _check_size(path, value)
-                    name = "/".join((*names, key))
-                    tensors[value.name] = (name, TensorSpec(value.shape, value.dtype.name))
+    The names of layers, which Keras leaves in attributes, are not read: HDF5 may search for a text
+    in a damaged file for ever.
+    """
+    tensors = {}
+    seen = set[int]()
+
+    def visit(group: h5py.Group) -> None:
+        address = h5py.h5o.get_info(group.id).addr
+        if address in seen:  # In a damaged file a group can be in itself.
+            return
+        seen.add(address)
+        for value in group["vars"].values() if "vars" in group else ():
+            if value.size:  # Else it is no variable, but a remark.
+                _check_size(path, value)
+                tensors[value.name] = TensorSpec(value.shape, value.dtype.name)
         for key, child in group.items():
             if isinstance(child, h5py.Group) and key not in ("vars", "optimizer"):
-                visit(child, names)
+                visit(child)
 
     with h5py.File(path) as weights:
-        visit(weights, ())
+        visit(weights)
     return tensors
 
 

@@ -41,7 +41,7 @@ def open_tensorflow_checkpoint(path: Path) -> Checkpoint:
     import tensorflow as tf
 
     # TensorFlow's reader translates some of its errors into Python's.
-    reader_errors = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
+    reader_errors = (tf.errors.OpError, RuntimeError, ValueError, IndexError, MemoryError)
     try:
         reader = tf.train.load_checkpoint(str(path))
         shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()

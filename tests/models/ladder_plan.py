@@ -12,7 +12,7 @@ EVERYDAY = (
     "inception_v3",
     "mobilenet_v1_0.25_128",
     "mobilenet_v2_0.35_96",
-    "mobilenet_v3_small_0.75_224",
+    "mobilenet_v3_small_1.0_224",
     "resnet_v1_50",
     "resnet_v2_50",
 )
