@@ -5,10 +5,11 @@ from .inspection import Inspection, inspect
 from .names import tf1_name
 from .report import RestoreReport
 from .restoring import restore
-from .saving import FORMATS, checkpoint_objects, save
+from .saving import FORMATS, SUFFIXES, checkpoint_objects, save
 
 __all__ = [
     "FORMATS",
+    "SUFFIXES",
     "Conversion",
     "Inspection",
     "RestoreReport",
