@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import difflib
-import textwrap
+import os
+import re
 from collections.abc import Iterator
 
 import rich.console
@@ -17,14 +18,19 @@ _SAME, _CHANGED, _LEFT, _RIGHT = " ", "|", "<", ">"
 _STYLES = {_SAME: "", _CHANGED: "yellow", _LEFT: "red", _RIGHT: "green"}
 _GUTTER = 3
 _LEAST_WIDTH = 60
+_WIDTH_OF_A_FILE = 120
+# Where a line of code may be broken: behind these, and only if need be behind those.
+_BREAKS = re.compile(r"(?<=[\s(\[{,])")
+_OTHER_BREAKS = re.compile(r"(?<=[.=])")
 
 
 def show(family: str, first: str, second: str, console: rich.console.Console | None = None) -> None:
     """Prints two versions of a family side by side.
 
-    Functions, classes and methods of the same name stand beside each other, and so do the lines in
-    them that the versions share. Between the columns stands `|` for a changed line, `<` and `>` for
-    one that only that side has.
+    Functions, classes and methods of the same name stand beside each other, a function beside the
+    class that takes its place (`mixed`, `Mixed`), and so do the lines in them that the versions
+    share. Between the columns stands `|` for a changed line, `<` and `>` for one that only that
+    side has. What is too long for a column goes on below, behind an ellipsis.
 
     Args:
         family: A folder of `shimzoo.models` that holds the three versions.
@@ -33,10 +39,15 @@ def show(family: str, first: str, second: str, console: rich.console.Console | N
         console: Where to print, in its width and colours; None for standard output.
 
     Raises:
-        ValueError: There is no such family or version, or the console is too narrow.
+        ValueError: There is no such family or version, both versions are the same, or the console
+            is too narrow.
     """
+    if first == second:
+        raise ValueError(
+            f"Both versions are {first!r}: name two of {', '.join(models.STAGES)} to compare."
+        )
     console = console or rich.console.Console(highlight=False)
-    width = console.width if console.is_terminal else 120
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else _WIDTH_OF_A_FILE
     if width < _LEAST_WIDTH:
         raise ValueError(
             f"Two files side by side need {_LEAST_WIDTH} columns, this terminal has {width}."
@@ -51,9 +62,46 @@ def show(family: str, first: str, second: str, console: rich.console.Console | N
 def _rows(titles: tuple[str, str], left: str, right: str) -> Iterator[tuple[str, str, str]]:
     yield titles[0], _SAME, titles[1]
     yield "=" * len(titles[0]), _SAME, "=" * len(titles[1])
-    ours, others = _sections(left), _sections(right)
+    for ours, others in _paired(_sections(left), _sections(right)):
+        yield from _aligned(ours, others)
+
+
+def _paired(
+    ours: dict[str, list[str]], others: dict[str, list[str]]
+) -> Iterator[tuple[list[str], list[str]]]:
+    """The lines to stand beside each other: of one name, and between those what is left of both."""
+    ours, others = _joined(ours, others), _joined(others, ours)
+    left: list[str] = []
+    right: list[str] = []
     for name in _merged(list(ours), list(others)):
-        yield from _aligned(ours.get(name, []), others.get(name, []))
+        if name not in ours:
+            right += others[name]
+        elif name not in others:
+            left += ours[name]
+        else:
+            yield left, right
+            left, right = [], []
+            yield ours[name], others[name]
+    yield left, right
+
+
+def _joined(sections: dict[str, list[str]], others: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The sections, with one for all of what the others name so but for case and version."""
+    known = {name.partition(".")[0] for name in others}
+    # What has its own name on the other side stands beside that.
+    shared = {_plain(name) for name in sections if name.partition(".")[0] in known}
+    plain = {_plain(name) for name in known} - shared
+    joined: dict[str, list[str]] = {}
+    for name, lines in sections.items():
+        owner = name.partition(".")[0]
+        is_renamed = owner not in known and _plain(owner) in plain
+        joined.setdefault(_plain(owner) if is_renamed else name, []).extend(lines)
+    return joined
+
+
+def _plain(name: str) -> str:
+    """A name as functions and classes have in common: without case, underscores and version."""
+    return re.sub(r"_v\d+$", "", name).replace("_", "").lower()
 
 
 def _sections(code: str) -> dict[str, list[str]]:
@@ -126,13 +174,24 @@ def _wrapped(row: tuple[str, str, str], column: int) -> Iterator[rich.text.Text]
 
 
 def _fold(line: str, column: int) -> list[str]:
+    """The line in parts that fit into a column, broken where code can be."""
     if len(line) <= column:
         return [line]
     indent = " " * (len(line) - len(line.lstrip()))
-    return textwrap.wrap(
-        line.strip(),
-        column,
-        initial_indent=indent,
-        subsequent_indent=indent + " " * 8,
-        break_on_hyphens=False,
+    parts = [indent]
+    room = column - len(f"{indent}    … ")
+    pieces = (
+        part
+        for piece in _BREAKS.split(line.strip())
+        for part in ([piece] if len(piece) <= room else _OTHER_BREAKS.split(piece))
     )
+    for piece in pieces:
+        if len(parts[-1]) + len(piece.rstrip()) > column and parts[-1].strip(" …"):
+            parts.append(f"{indent}    … ")
+        parts[-1] += piece
+    return [piece for part in parts for piece in _cut(part.rstrip(), column)]
+
+
+def _cut(part: str, column: int) -> list[str]:
+    """What has no place to be broken at is cut."""
+    return [part[i : i + column] for i in range(0, len(part), column)] or [""]

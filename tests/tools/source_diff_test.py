@@ -1,6 +1,7 @@
 """Two versions of a model side by side: nothing is lost, and what is alike stands side by side."""
 
 import io
+import re
 
 import pytest
 import rich.console
@@ -46,6 +47,33 @@ def test_what_is_alike_stands_side_by_side():
 def test_long_lines_go_on_below():
     lines = shown("resnet", "shimmed", "native", width=80)
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_at_120_columns_no_word_is_torn(family):
+    words = {
+        word
+        for stage in ("shimmed", "native")
+        for word in re.findall(r"\w+", models.source_file(family, stage).read_text())
+    }
+    for line in shown(family, "shimmed", "native", width=120):
+        for side in (line[:58], line[61:]):
+            assert set(re.findall(r"\w+", side)) <= words, line
+
+
+def test_a_function_stands_beside_the_class_that_takes_its_place():
+    lines = shown("inception_v1", "shimmed", "native")
+    (left,) = [i for i, line in enumerate(lines) if line.startswith("def mixed(")]
+    (right,) = [i for i, line in enumerate(lines) if line[COLUMN + 3 :].startswith("class Mixed(")]
+    begin, end = min(left, right), max(left, right)
+    between = [side for line in lines[begin : end + 1] for side in (line, line[COLUMN + 3 :])]
+    definitions = [side for side in between if side.startswith(("def ", "class "))]
+    assert len(definitions) == 2
+
+
+def test_a_version_beside_itself_is_refused():
+    with pytest.raises(ValueError, match="Both versions are 'native'"):
+        shown("resnet", "native", "native")
 
 
 def test_a_narrow_terminal_is_refused():
