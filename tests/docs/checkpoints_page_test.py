@@ -28,6 +28,8 @@ def write_files(folder):
     weights = {tf1_name(weight): weight for weight in models.create(NAME, "native").weights}
     values = {name: goldens.value(name, tuple(weight.shape)) for name, weight in weights.items()}
     published = folder / "published"
+    published.mkdir()
+    (folder / "training").mkdir()
     formula_checkpoint.write(published / f"{NAME}.ckpt", values)
     with tarfile.open(folder / f"{NAME}.tgz", "w:gz") as archive:
         for file in published.iterdir():
