@@ -98,7 +98,10 @@ def test_help_of_train_tells_every_default(capsys):
         (["train", "now"], ["now"]),
         (["show"], ["NAME"]),
         (["diff", "resnet"], ["FIRST"]),
-        (["diff", "resnets", "shimmed", "native"], ["'resnets'", "families are inception_resnet_v2"]),
+        (
+            ["diff", "resnets", "shimmed", "native"],
+            ["'resnets'", "families are inception_resnet_v2"],
+        ),
         (["diff", "resnet", "shimed", "native"], ["'shimed'", "stages are shimmed, "]),
         (["show", "mobilnet_v1_0.25_128"], ["'mobilnet_v1_0.25_128'", NAME]),
         (["list", "mobilenet_v1_0.25"], ["'mobilenet_v1_0.25'", NAME[:-3]]),
