@@ -100,7 +100,7 @@ def test_help_of_train_tells_every_default(capsys):
         (["diff", "resnet"], ["FIRST"]),
         (
             ["diff", "resnets", "shimmed", "native"],
-            ["'resnets'", "families are inception_resnet_v2"],
+            ["'resnets'", "families are inception"],
         ),
         (["diff", "resnet", "shimed", "native"], ["'shimed'", "stages are shimmed, "]),
         (["show", "mobilnet_v1_0.25_128"], ["'mobilnet_v1_0.25_128'", NAME]),

@@ -60,7 +60,10 @@ def write_graphs(folder, values):
             session, graph.as_graph_def(), ["outputs"]
         )
         (folder / "frozen_graph.pb").write_bytes(frozen.SerializeToString())
-        tf1.saved_model.simple_save(session, str(folder / "saved_model"), {}, {"outputs": outputs})
+        inputs = {"inputs": tf1.placeholder(tf.float32, [None])}
+        tf1.saved_model.simple_save(
+            session, str(folder / "saved_model"), inputs, {"outputs": outputs}
+        )
 
 
 def test_nine_questions_are_answered():
