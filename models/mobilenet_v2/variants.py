@@ -266,7 +266,7 @@ class Options(options.Options):
                 resolved.append(
                     Bottleneck(
                         name=f"expanded_conv_{number}" if number else "expanded_conv",
-                        inner_depth=depth_in * expansion,
+                        inner_depth=divisible(depth_in * expansion) if expansion > 1 else depth_in,
                         has_expansion=expansion > 1,
                         depth=depth,
                         stride=stride,
@@ -278,8 +278,12 @@ class Options(options.Options):
         return tuple(resolved)
 
     def _thinned(self, depth: int) -> int:
-        """The depth with the multiplier, as a multiple of 8 that is not far below (TF-Slim)."""
-        exact = depth * self.depth_multiplier
-        rounded = int(exact + DEPTH_DIVISOR / 2) // DEPTH_DIVISOR * DEPTH_DIVISOR
-        rounded = max(rounded, self.min_depth)
-        return rounded + DEPTH_DIVISOR if rounded < 0.9 * exact else rounded
+        """The depth with the multiplier."""
+        return divisible(depth * self.depth_multiplier, self.min_depth)
+
+
+def divisible(exact: float, least: int = DEPTH_DIVISOR) -> int:
+    """The multiple of 8 nearest to a depth, that is not far below it (TF-Slim)."""
+    rounded = int(exact + DEPTH_DIVISOR / 2) // DEPTH_DIVISOR * DEPTH_DIVISOR
+    rounded = max(rounded, least)
+    return rounded + DEPTH_DIVISOR if rounded < 0.9 * exact else rounded
