@@ -19,7 +19,7 @@ IMAGE_VALUES = {
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and math.isfinite(value)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_whole(value: Any) -> bool:
@@ -42,7 +42,10 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         lambda x: x is None or _is_count(x),
         "a whole number, 1 or more, or None for features without a head",
     ),
-    "output_stride": (lambda x: x is None or x in OUTPUT_STRIDES, "8, 16, 32 or None"),
+    "output_stride": (
+        lambda x: x is None or (_is_whole(x) and x in OUTPUT_STRIDES),
+        "8, 16, 32 or None",
+    ),
     "dropout_keep_prob": (
         lambda x: _is_number(x) and 0 < x <= 1,
         "above 0 and at most 1 (the share that is kept)",
@@ -110,6 +113,11 @@ class Options:
         Raises:
             ValueError: The net can't take such images.
         """
+        if not hasattr(images, "shape") or not hasattr(images, "dtype"):
+            raise ValueError(
+                f"{self.MODEL} takes images as an array or a tensor, got "
+                f"{type(images).__name__}: make it one with np.asarray."
+            )
         shape, dtype = tuple(images.shape), getattr(images.dtype, "name", str(images.dtype))
         if len(shape) != 4 or shape[3] != IMAGE_CHANNELS:
             raise ValueError(
