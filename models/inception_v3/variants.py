@@ -335,6 +335,12 @@ def _side_after(side: int | None, size: int, stride: int) -> int | None:
     return None if side is None else (side - size) // stride + 1
 
 
+def _size_text(height: int | None, width: int | None) -> str:
+    if height is None or width is None:
+        return "unknown size, which counts as large,"
+    return f"{height}x{width} pixels"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options(options.Options):
     """The options of one Inception v3, checked.
@@ -476,9 +482,10 @@ class Options(options.Options):
         head, built_head = (self.aux_logits((None, *m, None)) for m in (maps, built_maps))
         if head != built_head:
             raise ValueError(
-                f"The auxiliary head's weights were made for images of {built_for[1]}x"
-                f"{built_for[2]} pixels and do not fit those of {height}x{width}: make the model "
-                "with create_aux_logits=False, or for images of that size."
+                "The auxiliary head's weights were made for images of "
+                f"{_size_text(*built_for[1:3])} and do not fit those of "
+                f"{_size_text(height, width)}: make the model with create_aux_logits=False, or for "
+                "images of that size."
             )
 
     def _sides(self, side: int | None) -> tuple[int | None, int | None]:

@@ -76,6 +76,18 @@ def test_images_that_the_auxiliary_heads_kernel_does_not_fit(fresh, stage):
 
 
 @every_stage
+def test_unknown_size_and_the_auxiliary_heads_kernel(fresh, stage):
+    unknown = "unknown size, which counts as large,"
+    model = models.model_class(NAME, stage)(depth_multiplier=0.1, min_depth=4, num_classes=10)
+    model(keras.Input((None, None, 3)))
+    for call in (model, model.end_points):
+        with pytest.raises(ValueError, match=f"{unknown} and do not fit those of 139x139 pixels: "):
+            call(IMAGES)
+    with pytest.raises(ValueError, match=f"139x139 pixels and do not fit those of {unknown}: "):
+        fresh[stage](keras.Input((None, None, 3)))
+
+
+@every_stage
 def test_global_pool_takes_any_size(stage):
     model = create(stage, global_pool=True, create_aux_logits=False)
     assert model(goldens.image((1, 400, 75, 3))).shape == (1, 10)
