@@ -52,10 +52,15 @@ def test_create(stage):
     assert model.weights[-1].shape == (7,)
 
 
-def test_the_versions_have_one_signature():
-    for method in ("__init__", "call", "end_points", "get_config"):
+A_MODEL_OF = {models.get_variant(name).family: name for name in models.list_models()}
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_the_versions_have_one_signature(family):
+    name = A_MODEL_OF[family]
+    for method in ("__init__", "__call__", "call", "end_points", "get_config"):
         signatures = {
-            inspect.signature(getattr(models.model_class(NAMES[0], stage), method))
+            inspect.signature(getattr(models.model_class(name, stage), method))
             for stage in models.STAGES
         }
         assert len(signatures) == 1, method
