@@ -1,8 +1,7 @@
 """Inception-ResNet v2 in pure Keras.
 
 See `variants.py` for the paper, the figures and every number. Layers carry the names of TF-Slim's
-scopes: `InceptionResnetV2/Conv2d_1a_3x3/kernel` here is `InceptionResnetV2/Conv2d_1a_3x3/weights`
-in a TF1 checkpoint.
+scopes: `Conv2d_1a_3x3/kernel` here is `Conv2d_1a_3x3/weights` in a TF1 checkpoint.
 """
 
 import dataclasses
@@ -104,6 +103,7 @@ class Sequence(keras.layers.Layer):
             input_shape = layer.compute_output_shape(input_shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
         for layer in self.steps:
             input_shape = layer.compute_output_shape(input_shape)
         return input_shape
@@ -129,6 +129,7 @@ class Module(keras.layers.Layer):
             branch.build(input_shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
         shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
@@ -160,6 +161,7 @@ class Residual(Module):
         self.up.build(super().compute_output_shape(input_shape))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The inputs' shape."""
         return input_shape
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -226,8 +228,7 @@ class InceptionResnetV2(keras.Model):
         net, end_points = images, {}
         for layer in self.body:
             net = layer(net, training=training)
-            end_point = variants.END_POINTS.get(layer.name, layer.name)
-            if end_point is not None:
+            if (end_point := variants.END_POINTS.get(layer.name, layer.name)) is not None:
                 end_points[end_point] = net
         return net, end_points
 
@@ -235,8 +236,7 @@ class InceptionResnetV2(keras.Model):
         options = self.options
         if options.has_aux_logits:
             aux = self.aux_logits(end_points[variants.AUX_END_POINT], training=training)
-            aux = keras.ops.squeeze(aux, axis=(1, 2))
-            end_points["AuxLogits"] = keras.ops.cast(aux, "float32")
+            end_points["AuxLogits"] = keras.ops.cast(keras.ops.squeeze(aux, axis=(1, 2)), "float32")
         net = end_points["global_pool"] = keras.ops.mean(net, axis=(1, 2), keepdims=True)
         if options.num_classes is None:
             return net, end_points

@@ -145,6 +145,7 @@ class Sequence(keras.layers.Layer):
             input_shape = layer.compute_output_shape(input_shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
         for layer in self.steps:
             input_shape = layer.compute_output_shape(input_shape)
         return input_shape
@@ -170,6 +171,7 @@ class Module(keras.layers.Layer):
             branch.build(input_shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
         shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
@@ -201,6 +203,7 @@ class Residual(Module):
         self.up.build(super().compute_output_shape(input_shape))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The inputs' shape."""
         return input_shape
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -300,9 +303,9 @@ class InceptionResnetV2(keras.Model):
     def _in_creation_order(self, variables) -> list[keras.Variable]:
         steps = (*variants.STEM, *variants.BODY, variants.LAST_CONV)
         parts = [*(step.name for step in steps), "AuxLogits", "Logits"]
-        scopes = [f"{self.name}/{part}/" for part in parts]
+        scopes = [f"/{self.name}/{part}/" for part in parts]
         # A row with one True, at the variable's scope: the earlier, the greater.
-        rows = {v.path: [v.path.startswith(scope) for scope in scopes] for v in variables}
+        rows = {v.path: [scope in f"/{v.path}" for scope in scopes] for v in variables}
         return sorted(variables, key=lambda v: rows[v.path], reverse=True)
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:

@@ -272,9 +272,9 @@ class InceptionV1(keras.Model):
 
     def _in_creation_order(self, variables) -> list[keras.Variable]:
         parts = [*(part.name for part in (*variants.STEM, *variants.BODY)), "Logits"]
-        scopes = [f"{self.name}/{part}/" for part in parts]
+        scopes = [f"/{self.name}/{part}/" for part in parts]
         # A row with one True, at the variable's scope: the earlier, the greater.
-        rows = {v.path: [v.path.startswith(scope) for scope in scopes] for v in variables}
+        rows = {v.path: [scope in f"/{v.path}" for scope in scopes] for v in variables}
         return sorted(variables, key=lambda v: rows[v.path], reverse=True)
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
@@ -283,7 +283,7 @@ class InceptionV1(keras.Model):
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Float32 logits `[B, num_classes]`, or features `[B, 1, 1, C]` without a head.
+        """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
 
         Args:
             images: Float tensor `[B, H, W, 3]` in [-1, 1].

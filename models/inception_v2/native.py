@@ -241,7 +241,8 @@ class InceptionV2(keras.Model):
         net = end_points["PreLogits"] = self.dropout(net, training=training)
         net = self.logits(net)
         if self.options.spatial_squeeze:
-            net = keras.ops.squeeze(net, axis=(1, 2))
+            # `keras.ops.squeeze` refuses maps of unknown size.
+            net = keras.ops.reshape(net, (keras.ops.shape(net)[0], self.options.num_classes))
         net = end_points["Logits"] = keras.ops.cast(net, "float32")
         end_points["Predictions"] = keras.ops.softmax(net)
         return net, end_points
@@ -252,7 +253,7 @@ class InceptionV2(keras.Model):
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Float32 logits `[B, num_classes]`, or features `[B, 1, 1, C]` without a head.
+        """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
 
         Args:
             images: Float tensor `[B, H, W, 3]` in [-1, 1].

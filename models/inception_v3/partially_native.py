@@ -154,6 +154,7 @@ class Branch(keras.layers.Layer):
             layer.build(input_shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
         for layer in self.steps:
             input_shape = layer.compute_output_shape(input_shape)
         depth = sum(layer.filters for layer in self.fork) or input_shape[-1]
@@ -181,6 +182,7 @@ class Module(keras.layers.Layer):
             branch.build(input_shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
         shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
@@ -285,9 +287,9 @@ class InceptionV3(keras.Model):
 
     def _in_creation_order(self, variables) -> list[keras.Variable]:
         parts = [part.name for part in (*self.options.stem(), *self.body)]
-        scopes = [f"{self.name}/{part}/" for part in (*parts, "AuxLogits", "Logits")]
+        scopes = [f"/{self.name}/{part}/" for part in (*parts, "AuxLogits", "Logits")]
         # A row with one True, at the variable's scope: the earlier, the greater.
-        rows = {v.path: [v.path.startswith(scope) for scope in scopes] for v in variables}
+        rows = {v.path: [scope in f"/{v.path}" for scope in scopes] for v in variables}
         return sorted(variables, key=lambda v: rows[v.path], reverse=True)
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
@@ -300,7 +302,7 @@ class InceptionV3(keras.Model):
         self.options.check_images(images, built_for)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Float32 logits `[B, num_classes]`, or features `[B, 1, 1, C]` without a head.
+        """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
 
         Args:
             images: Float tensor `[B, H, W, 3]` in [-1, 1].

@@ -151,7 +151,7 @@ class InceptionV3(keras.Model):
         self.options.check_images(images, built_for)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Float32 logits `[B, num_classes]`, or features `[B, 1, 1, C]` without a head.
+        """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
 
         Args:
             images: Float tensor `[B, H, W, 3]` in [-1, 1].

@@ -114,6 +114,7 @@ class Branch(keras.layers.Layer):
             layer.build(input_shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
         for layer in self.steps:
             input_shape = layer.compute_output_shape(input_shape)
         depth = sum(layer.filters for layer in self.fork) or input_shape[-1]
@@ -141,6 +142,7 @@ class Module(keras.layers.Layer):
             branch.build(input_shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
         shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 

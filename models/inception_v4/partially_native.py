@@ -152,6 +152,7 @@ class Branch(keras.layers.Layer):
             layer.build(input_shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
         for layer in self.steps:
             input_shape = layer.compute_output_shape(input_shape)
         depth = sum(layer.filters for layer in self.fork) or input_shape[-1]
@@ -179,6 +180,7 @@ class Module(keras.layers.Layer):
             branch.build(input_shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
         shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
@@ -271,9 +273,9 @@ class InceptionV4(keras.Model):
 
     def _in_creation_order(self, variables) -> list[keras.Variable]:
         parts = [conv.name for conv in variants.STEM] + [layer.name for layer in self.body]
-        scopes = [f"{self.name}/{part}/" for part in (*parts, "AuxLogits", "Logits")]
+        scopes = [f"/{self.name}/{part}/" for part in (*parts, "AuxLogits", "Logits")]
         # A row with one True, at the variable's scope: the earlier, the greater.
-        rows = {v.path: [v.path.startswith(scope) for scope in scopes] for v in variables}
+        rows = {v.path: [scope in f"/{v.path}" for scope in scopes] for v in variables}
         return sorted(variables, key=lambda v: rows[v.path], reverse=True)
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:

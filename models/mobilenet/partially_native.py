@@ -163,6 +163,13 @@ class MobilenetV1(keras.Model):
             ]
         self.body = tuple(body)  # `tf.train.Checkpoint` does not see layers in a list.
 
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights of the body; the first call makes those of the stem and the head."""
+        shape = (None, None, None, self.options.conv_defs()[0].depth)
+        for layer in self.body:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
     @shim.track_tf1_style_variables
     def _forward(self, images, training) -> tuple:
         with (
@@ -214,9 +221,10 @@ class MobilenetV1(keras.Model):
         return self._in_creation_order(super().variables)
 
     def _in_creation_order(self, variables) -> list[keras.Variable]:
-        scopes = ["Conv2d_0", *(layer.name for layer in self.body), "Logits"]
+        parts = ["Conv2d_0", *(layer.name for layer in self.body), "Logits"]
+        scopes = [f"/{self.name}/{part}/" for part in parts]
         # A row with one True, at the variable's scope: the earlier, the greater.
-        rows = {v.path: [scope in v.path.split("/") for scope in scopes] for v in variables}
+        rows = {v.path: [scope in f"/{v.path}" for scope in scopes] for v in variables}
         return sorted(variables, key=lambda v: rows[v.path], reverse=True)
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
@@ -225,7 +233,7 @@ class MobilenetV1(keras.Model):
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Float32 logits `[B, num_classes]`, or features `[B, 1, 1, C]` without a head.
+        """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
 
         Args:
             images: Float tensor `[B, H, W, 3]` in [-1, 1].

@@ -129,7 +129,7 @@ class MobilenetV1(keras.Model):
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Float32 logits `[B, num_classes]`, or features `[B, 1, 1, C]` without a head.
+        """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
 
         Args:
             images: Float tensor `[B, H, W, 3]` in [-1, 1].

@@ -259,9 +259,9 @@ class MobilenetV2(keras.Model):
 
     def _in_creation_order(self, variables) -> list[keras.Variable]:
         parts = ["Conv", *(layer.name for layer in self.bottlenecks), "Conv_1", "Logits"]
-        scopes = [f"{self.name}/{part}/" for part in parts]
+        scopes = [f"/{self.name}/{part}/" for part in parts]
         # A row with one True, at the variable's scope: the earlier, the greater.
-        rows = {v.path: [v.path.startswith(scope) for scope in scopes] for v in variables}
+        rows = {v.path: [scope in f"/{v.path}" for scope in scopes] for v in variables}
         return sorted(variables, key=lambda v: rows[v.path], reverse=True)
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
@@ -270,7 +270,7 @@ class MobilenetV2(keras.Model):
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Float32 logits `[B, num_classes]`, or features `[B, 1, 1, C]` without a head.
+        """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
 
         Args:
             images: Float tensor `[B, H, W, 3]` in [-1, 1].

@@ -31,6 +31,14 @@ def gate(x: Any) -> Any:
 ACTIVATIONS = {variants.RELU: keras.ops.relu, variants.HARD_SWISH: hard_swish}
 
 
+def tf1_hard_swish(x: Any) -> Any:
+    """`hard_swish` of the stem and the head, which are TF1 code still."""
+    return x * tf.nn.relu6(x + 3.0) * (1 / 6)
+
+
+TF1_ACTIVATIONS = {variants.RELU: tf.nn.relu, variants.HARD_SWISH: tf1_hard_swish}
+
+
 def training_scope(options: variants.Options, is_training: bool) -> dict:
     """Defaults of Slim's layers: initializer, norm, activation and weight decay."""
     initializer = tf.truncated_normal_initializer(stddev=variants.INITIALIZER_STDDEV)
@@ -233,7 +241,7 @@ class MobilenetV3(keras.Model):
 
     def _body(self, images, training) -> tuple:
         plan = self.plan
-        with slim.arg_scope([slim.conv2d], activation_fn=ACTIVATIONS[plan.activation]):
+        with slim.arg_scope([slim.conv2d], activation_fn=TF1_ACTIVATIONS[plan.activation]):
             net = slim.conv2d(
                 images,
                 plan.stem_depth,
@@ -285,9 +293,9 @@ class MobilenetV3(keras.Model):
 
     def _in_creation_order(self, variables) -> list[keras.Variable]:
         parts = ["Conv", *(layer.name for layer in self.bottlenecks), "Conv_1", "Conv_2", "Logits"]
-        scopes = [f"{self.name}/{part}/" for part in parts]
+        scopes = [f"/{self.name}/{part}/" for part in parts]
         # A row with one True, at the variable's scope: the earlier, the greater.
-        rows = {v.path: [v.path.startswith(scope) for scope in scopes] for v in variables}
+        rows = {v.path: [scope in f"/{v.path}" for scope in scopes] for v in variables}
         return sorted(variables, key=lambda v: rows[v.path], reverse=True)
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
@@ -296,7 +304,7 @@ class MobilenetV3(keras.Model):
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Float32 logits `[B, num_classes]`, or features `[B, 1, 1, C]` without a head.
+        """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
 
         Args:
             images: Float tensor `[B, H, W, 3]` in [-1, 1].

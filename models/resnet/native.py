@@ -232,7 +232,8 @@ class Resnet(keras.Model):
         net = keras.ops.cast(self.logits(net), "float32")
         end_points[f"{self.name}/logits"] = net
         if self.options.spatial_squeeze:
-            net = keras.ops.squeeze(net, axis=(1, 2))
+            # `keras.ops.squeeze` refuses maps of unknown size.
+            net = keras.ops.reshape(net, (keras.ops.shape(net)[0], self.options.num_classes))
             end_points[f"{self.name}/spatial_squeeze"] = net
         end_points["predictions"] = keras.ops.softmax(net)
         return net, end_points
@@ -243,7 +244,7 @@ class Resnet(keras.Model):
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Float32 logits `[B, num_classes]`, or features `[B, height, width, 2048]` without a head.
+        """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
 
         Args:
             images: Float tensor `[B, H, W, 3]`, preprocessed as the variant says.

@@ -283,9 +283,9 @@ class Resnet(keras.Model):
 
     def _in_creation_order(self, variables) -> list[keras.Variable]:
         blocks = dict.fromkeys(bottleneck.unit.block for bottleneck in self.bottlenecks)
-        scopes = [f"{self.name}/{part}/" for part in ("conv1", *blocks, "postnorm", "logits")]
+        scopes = [f"/{self.name}/{part}/" for part in ("conv1", *blocks, "postnorm", "logits")]
         # A row with one True, at the variable's scope: the earlier, the greater.
-        rows = {v.path: [v.path.startswith(scope) for scope in scopes] for v in variables}
+        rows = {v.path: [scope in f"/{v.path}" for scope in scopes] for v in variables}
         return sorted(variables, key=lambda v: rows[v.path], reverse=True)
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
@@ -294,7 +294,7 @@ class Resnet(keras.Model):
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Float32 logits `[B, num_classes]`, or features `[B, height, width, 2048]` without a head.
+        """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
 
         Args:
             images: Float tensor `[B, H, W, 3]`, preprocessed as the variant says.
