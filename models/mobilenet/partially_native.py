@@ -163,13 +163,6 @@ class MobilenetV1(keras.Model):
             ]
         self.body = tuple(body)  # `tf.train.Checkpoint` does not see layers in a list.
 
-    def build(self, input_shape: tuple) -> None:
-        """Makes the weights of the body; the first call makes those of the stem and the head."""
-        shape = (None, None, None, self.options.conv_defs()[0].depth)
-        for layer in self.body:
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
-
     @shim.track_tf1_style_variables
     def _forward(self, images, training) -> tuple:
         with (
