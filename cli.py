@@ -105,6 +105,13 @@ def show(
     for figure, label in _FIGURES.items():
         numbers = (_shown(values.get(figure)) for values in (published, counted))
         typer.echo(f"  {label:<26}" + "".join(f"{number:>12}" for number in numbers))
+    _print_record(
+        {
+            f"{figure} differ": published[f"{key}_explained"]["why"]
+            for key, figure in _EXPLAINED.items()
+            if published[f"{key}_explained"]
+        }
+    )
     _print_record({key: published[key] for key in ("note", "source") if published[key]})
 
 
@@ -114,6 +121,7 @@ _FIGURES = {
     "parameters_millions": "parameters, millions",
     "multiply_adds_millions": "multiply-adds, millions",
 }
+_EXPLAINED = {"parameters": "parameters", "multiply_adds": "multiply-adds"}
 
 
 def _counted(name: str) -> dict[str, float]:

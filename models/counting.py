@@ -15,7 +15,8 @@ class Counts:
 
     Args:
         parameters: Trainable parameters, those of auxiliary heads included.
-        multiply_adds: Multiply-adds of one image of the model's own size.
+        multiply_adds: Multiply-adds of one image of the model's own size, in evaluation: without
+            those of auxiliary heads, which nothing is computed from.
     """
 
     parameters: int
@@ -39,8 +40,9 @@ def count(name: str) -> Counts:
 def multiply_adds(model: keras.Model, image_size: int) -> int:
     """Multiplications with weights that one image costs, as papers count them.
 
-    Those of convolutions and dense layers; norms, activations, pools and sums do not count. What
-    makes an atrous convolution of a dense one is left out, as if it ran on its own map.
+    Those of convolutions and dense layers that the outputs depend on, so none of auxiliary heads;
+    norms, activations, pools and sums do not count. What makes an atrous convolution of a dense one
+    is left out, as if it ran on its own map.
 
     Args:
         model: A built model that takes images `[B, H, W, 3]`; any version. With the backend
@@ -54,7 +56,12 @@ def multiply_adds(model: keras.Model, image_size: int) -> int:
 
     images = tf.TensorSpec((1, image_size, image_size, 3), tf.float32)
     forward = tf.function(lambda x: model(x, training=False), autograph=False)
-    return sum(_of_op(op) for op in forward.get_concrete_function(images).graph.get_operations())
+    needed = {tensor.op for tensor in forward.get_concrete_function(images).graph.outputs}
+    unseen = list(needed)
+    while unseen:
+        unseen += (others := {tensor.op for tensor in unseen.pop().inputs} - needed)
+        needed |= others
+    return sum(_of_op(op) for op in needed)
 
 
 def _of_op(op: Any) -> int:

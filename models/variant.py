@@ -7,9 +7,22 @@ or tensorflow, so listing models stays quick.
 import dataclasses
 
 
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """Why the count of a figure is more than a hundredth off what was published.
+
+    Args:
+        counted_millions: The figure as it is counted, in millions.
+        why: What makes the difference, or which part of it is not known.
+    """
+
+    counted_millions: float
+    why: str
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Published:
-    """Figures as their authors published them; the counted ones may differ.
+    """Figures as they were published; a counted one is within a hundredth, or is explained.
 
     What was not published is None.
 
@@ -18,14 +31,19 @@ class Published:
         top5_percent: The same for the five best classes, in percent.
         parameters_millions: Trainable parameters, in millions.
         multiply_adds_millions: Multiply-adds of one image, in millions.
+        parameters_explained: What is counted in place of the published parameters, and why; None
+            if they agree.
+        multiply_adds_explained: The same of multiply-adds.
         source: Where the figures are printed.
-        note: Why a figure is not the one that is counted.
+        note: How figures were taken, if not as the others.
     """
 
     top1_percent: float | None = None
     top5_percent: float | None = None
     parameters_millions: float | None = None
     multiply_adds_millions: float | None = None
+    parameters_explained: Explanation | None = None
+    multiply_adds_explained: Explanation | None = None
     source: str
     note: str | None = None
 

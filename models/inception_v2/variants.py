@@ -16,16 +16,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import options
-from ..variant import Published, Variant
+from ..variant import Explanation, Published, Variant
 
 PAPER = "https://arxiv.org/abs/1502.03167"
 # The table "Pre-trained Models".
 FIGURES = "https://github.com/tensorflow/models/tree/master/research/slim#pre-trained-models"
-NOTE = (
-    "Parameters: the paper's section 4.2; but the channels in its figure 5 make 11.26 million. "
-    "Multiply-adds: table 3 of https://arxiv.org/abs/1512.00567, in billions with one decimal; "
-    "those channels make 1949 million. TF-Slim has 96 channels behind the pools of two modules, "
-    "where that figure has 128 and sums that do not fit."
+PARAMETERS = Explanation(
+    11.18,
+    "TF-Slim has 96 channels behind the pools of two modules, where the paper's figure 5 has 128 "
+    "and sums that do not fit: 0.08 million less. But that figure's channels make 11.26 million, "
+    "and what else is in the paper's 13.6 is not known.",
+)
+MULTIPLY_ADDS = Explanation(
+    1935,
+    "Published in billions with one decimal: the channels of the paper's figure 5 make 1949 "
+    "million, and TF-Slim's 96 behind two pools, in place of 128, make 14 million less.",
 )
 ARCHIVES = "http://download.tensorflow.org/models/"
 
@@ -147,8 +152,10 @@ VARIANTS = (
             top5_percent=91.8,
             parameters_millions=13.6,
             multiply_adds_millions=2000,
-            source=FIGURES,
-            note=NOTE,
+            parameters_explained=PARAMETERS,
+            multiply_adds_explained=MULTIPLY_ADDS,
+            source=f"{FIGURES}; parameters: {PAPER}, section 4.2; multiply-adds: "
+            "https://arxiv.org/abs/1512.00567, table 3",
         ),
         checkpoint="inception_v2.ckpt",
         archive=f"{ARCHIVES}inception_v2_2016_08_28.tar.gz",

@@ -13,14 +13,12 @@ import math
 from typing import Any
 
 from .. import options
-from ..variant import Published, Variant
+from ..variant import Explanation, Published, Variant
 
 PAPER = "https://arxiv.org/abs/1801.04381"
 FIGURES = "https://github.com/tensorflow/models/blob/master/research/slim/nets/mobilenet/README.md"
-ROUNDING = (
-    "The published parameters leave batch norm's out; the published multiply-adds are cut to whole "
-    "millions."
-)
+WITHOUT_NORMS = "Batch norm's parameters are left out of the published ones."
+CUT = "Published in whole millions, cut."
 ARCHIVES = "https://storage.googleapis.com/mobilenet_v2/checkpoints/"
 
 SCOPE = "MobilenetV2"
@@ -91,6 +89,13 @@ class MobilenetV2Variant(Variant):
     depth_multiplier: float
 
 
+# At other multipliers batch norm's are less than a hundredth.
+_PARAMETERS = {
+    depth_multiplier: Explanation(counted, WITHOUT_NORMS)
+    for depth_multiplier, counted in {1.0: 3.506, 0.75: 2.638, 0.5: 1.970, 0.35: 1.678}.items()
+}
+
+
 def _variant(
     depth_multiplier: float,
     input_size: int,
@@ -98,6 +103,7 @@ def _variant(
     parameters_millions: float,
     top1_percent: float,
     top5_percent: float,
+    multiply_adds_counted: float | None = None,
 ) -> MobilenetV2Variant:
     name = f"mobilenet_v2_{depth_multiplier}_{input_size}"
     return MobilenetV2Variant(
@@ -116,8 +122,11 @@ def _variant(
             top5_percent=top5_percent,
             parameters_millions=parameters_millions,
             multiply_adds_millions=multiply_adds_millions,
+            parameters_explained=_PARAMETERS.get(depth_multiplier),
+            multiply_adds_explained=None
+            if multiply_adds_counted is None
+            else Explanation(multiply_adds_counted, CUT),
             source=FIGURES,
-            note=ROUNDING,
         ),
         checkpoint=f"{name}.ckpt",
         archive=f"{ARCHIVES}{name}.tgz",
@@ -137,17 +146,17 @@ VARIANTS = (
     _variant(0.75, 192, 153, 2.61, 68.7, 88.9),
     _variant(0.75, 160, 107, 2.61, 66.4, 87.3),
     _variant(0.75, 128, 69, 2.61, 63.2, 85.3),
-    _variant(0.75, 96, 39, 2.61, 58.8, 81.6),
+    _variant(0.75, 96, 39, 2.61, 58.8, 81.6, 39.45),
     _variant(0.5, 224, 97, 1.95, 65.4, 86.4),
     _variant(0.5, 192, 71, 1.95, 63.9, 85.4),
     _variant(0.5, 160, 50, 1.95, 61.0, 83.2),
-    _variant(0.5, 128, 32, 1.95, 57.7, 80.8),
-    _variant(0.5, 96, 18, 1.95, 51.2, 75.8),
+    _variant(0.5, 128, 32, 1.95, 57.7, 80.8, 32.58),
+    _variant(0.5, 96, 18, 1.95, 51.2, 75.8, 18.89),
     _variant(0.35, 224, 59, 1.66, 60.3, 82.9),
-    _variant(0.35, 192, 43, 1.66, 58.2, 81.2),
-    _variant(0.35, 160, 30, 1.66, 55.7, 79.1),
-    _variant(0.35, 128, 20, 1.66, 50.8, 75.0),
-    _variant(0.35, 96, 11, 1.66, 45.5, 70.4),
+    _variant(0.35, 192, 43, 1.66, 58.2, 81.2, 43.90),
+    _variant(0.35, 160, 30, 1.66, 55.7, 79.1, 30.88),
+    _variant(0.35, 128, 20, 1.66, 50.8, 75.0, 20.22),
+    _variant(0.35, 96, 11, 1.66, 45.5, 70.4, 11.94),
 )
 
 

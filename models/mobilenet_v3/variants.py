@@ -12,12 +12,15 @@ import dataclasses
 from typing import Any
 
 from .. import options
-from ..variant import Published, Variant
+from ..variant import Explanation, Published, Variant
 
 PAPER = "https://arxiv.org/abs/1905.02244"
 # The tables of "Mobilenet V3 Imagenet Checkpoints", with the addresses of their archives.
 FIGURES = "https://github.com/tensorflow/models/blob/master/research/slim/nets/mobilenet/README.md"
 ARCHIVES = "https://storage.googleapis.com/mobilenet_v3/checkpoints/"
+CUT = "Published in tenths of a million, cut."
+FIRST_PAPER = "Published of a net with 1280 channels behind the pool, as the paper had it first"
+LATEST_PAPER = "The paper's latest version and the checkpoint have 1024"
 
 INPUT_SIZE = 224
 NUM_CLASSES = 1001
@@ -199,7 +202,8 @@ def _variant(
     multiply_adds_millions: float,
     parameters_millions: float,
     top1_percent: float,
-    note: str | None = None,
+    parameters_explained: Explanation | None = None,
+    multiply_adds_explained: Explanation | None = None,
 ) -> MobilenetV3Variant:
     """A net of the paper; `step` is the training step that its checkpoint is named by."""
     archive = f"v3-{architecture.replace('_', '-')}_{INPUT_SIZE}_{depth_multiplier}_float"
@@ -218,8 +222,9 @@ def _variant(
             top1_percent=top1_percent,
             parameters_millions=parameters_millions,
             multiply_adds_millions=multiply_adds_millions,
+            parameters_explained=parameters_explained,
+            multiply_adds_explained=multiply_adds_explained,
             source=FIGURES,
-            note=note,
         ),
         # The moving averages, under the variables' plain names; the weights as trained lie beside
         # them, in `pristine/model.ckpt-STEP`.
@@ -234,9 +239,7 @@ def _variant(
 
 
 VARIANTS = (
-    _variant(
-        "large", 1.0, 540000, 217, 5.4, 75.2, "The published parameters are cut, not rounded."
-    ),
+    _variant("large", 1.0, 540000, 217, 5.4, 75.2, Explanation(5.484, CUT)),
     _variant("large", 0.75, 220000, 155, 4.0, 73.3),
     _variant("large_minimalistic", 1.0, 342500, 209, 3.9, 72.3),
     _variant(
@@ -246,9 +249,12 @@ VARIANTS = (
         66,
         2.9,
         67.5,
-        "The published parameters fit a net with 1280 channels behind the pool (2.95 M), as the "
-        "paper had it first; the multiply-adds fit neither. Its latest version has 1024, 2.5 M "
-        "parameters and 56 M multiply-adds, and the checkpoint is of that net.",
+        Explanation(2.544, f"{FIRST_PAPER}: 2.95 million. {LATEST_PAPER}: 2.5 million."),
+        Explanation(
+            56.51,
+            f"{LATEST_PAPER}: 56 million. With 1280, as the paper had it first, the net has 57; "
+            "why 66 were published is not known.",
+        ),
     ),
     _variant(
         "small",
@@ -257,8 +263,8 @@ VARIANTS = (
         44,
         2.4,
         65.4,
-        "The published figures fit a net with 1280 channels behind the pool (2.41 M, 43.8 M), as "
-        "the paper had it first; its latest version and the checkpoint have 1024.",
+        Explanation(2.043, f"{FIRST_PAPER}: 2.41 million. {LATEST_PAPER}."),
+        Explanation(43.40, f"{FIRST_PAPER}: 43.8 million. {LATEST_PAPER}."),
     ),
     _variant(
         "small_minimalistic",
@@ -267,9 +273,12 @@ VARIANTS = (
         65,
         2.0,
         61.9,
-        "The published parameters are cut to tenths. The published multiply-adds are not this "
-        "net's: it is the small net less squeeze-excite and 5x5 kernels, and with them the small "
-        "net has 57 M.",
+        Explanation(2.046, CUT),
+        Explanation(
+            52.29,
+            "The published ones are not this net's: it is the small net less squeeze-excite and "
+            "5x5 kernels, and with them the small net has 57 million.",
+        ),
     ),
     MobilenetV3Variant(
         name=f"mobilenet_edgetpu_1.0_{INPUT_SIZE}",
@@ -286,8 +295,9 @@ VARIANTS = (
             top1_percent=75.6,
             parameters_millions=4.0,
             multiply_adds_millions=990,
+            parameters_explained=Explanation(4.093, CUT),
             source=FIGURES,
-            note="Top-1 is that of the checkpoint in 8 bits; the parameters are cut, not rounded.",
+            note="Top-1 is that of the checkpoint in 8 bits.",
         ),
         checkpoint="mobilenet_edgetpu_224_1.0/model",
         archive="https://storage.cloud.google.com/mobilenet_edgetpu/checkpoints/"

@@ -48,13 +48,19 @@ def test_show_prints_the_record(capsys):
 def test_show_says_what_was_not_published_and_what_differs(capsys):
     out = shimzoo(capsys, "show", "resnet_v1_50")[1]
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert "parameters, millions - 25.56" in lines
-    assert any(line.startswith("note Multiply-adds: TF-Slim's blocks end") for line in lines)
+    assert "multiply-adds, millions 3800 3482" in lines
+    why = models.get_variant("resnet_v1_50").published.multiply_adds_explained.why
+    assert f"multiply-adds differ {why}" in lines
+    assert not any(line.startswith(("parameters differ", "note")) for line in lines)
 
     out = shimzoo(capsys, "show", "mobilenet_v3_small_0.75_224")[1]
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert "finegrain classification mode True" in lines
     assert "parameters, millions 2.40 2.04" in lines
+    assert "top-5, percent - -" in lines
+    assert (
+        sum(line.startswith(("parameters differ ", "multiply-adds differ ")) for line in lines) == 2
+    )
 
 
 def test_diff_shows_two_versions(capsys):
