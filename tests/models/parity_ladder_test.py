@@ -227,7 +227,7 @@ def climb(name, stage):
     seen["after_rmsprop"] = values(model)
     fill(model)
     seen["trajectory"] = train(model, images, keras.optimizers.SGD(0.001, momentum=0.9), STEPS)
-    seen["after_trajectory"] = {k: v for k, v in values(model).items() if "moving_" in k}
+    seen["after_trajectory"] = values(model)
     return Climb(**seen)
 
 
@@ -290,21 +290,47 @@ def test_five_steps_are_equal(name, stage):
 
 @functools.lru_cache(maxsize=2)  # Likewise.
 def drawn(name, stage):
-    """Random weights and dropout, both from the tool: fresh weights, and logits in training."""
+    """Random weights and dropout, both from the tool.
+
+    Returns:
+        The fresh weights, the losses of five steps, and the weights after them.
+    """
     tool = shim.DeterministicRandomTestTool(mode="constant")
     with tool.scope():
         model = models.create(name, stage, input_size=ladder_plan.input_size(name))
         weights = values(model)
-        logits = model(images_of(name), training=True)
-    return weights, logits
+        optimizer = keras.optimizers.SGD(0.001, momentum=0.9)
+        losses = train(model, images_of(name), optimizer, STEPS)
+    return weights, losses, values(model)
 
 
 @every_net
 @other_stages
-def test_random_weights_and_dropout_are_equal(name, stage):
-    (weights, logits), (others, expected) = drawn(name, stage), drawn(name, "shimmed")
-    assert_all_close(weights, others, SAME)
-    assert_close(logits, expected, GRADIENT)
+def test_five_steps_with_random_weights_and_dropout_are_equal(name, stage):
+    fresh, losses, after = drawn(name, stage)
+    expected_fresh, expected_losses, expected_after = drawn(name, "shimmed")
+    assert_all_close(fresh, expected_fresh, SAME)
+    assert len(set(expected_losses)) == STEPS
+    np.testing.assert_allclose(losses, expected_losses, rtol=GRADIENT)
+    assert_all_close(after, expected_after, GRADIENT)
+
+
+@every_stage
+@pytest.mark.parametrize("name", ["inception_v1"])
+def test_dropout_is_on_by_default_and_draws_from_the_tool(name, stage):
+    """Without it the rung above would be the one before it with other weights."""
+
+    def logits(seed, **options):
+        with shim.DeterministicRandomTestTool(seed=1, mode="constant").scope():
+            model = models.create(name, stage, input_size=64, **options)
+        with shim.DeterministicRandomTestTool(seed=seed, mode="constant").scope():
+            return np.asarray(model(images_of(name), training=True))
+
+    expected = logits(2)
+    np.testing.assert_array_equal(logits(2), expected)
+    assert np.abs(logits(3) - expected).max() > GRADIENT * np.abs(expected).max()
+    without = logits(2, dropout_keep_prob=1.0)
+    assert np.abs(without - expected).max() > GRADIENT * np.abs(expected).max()
 
 
 # Rung 9.
