@@ -31,9 +31,9 @@ EVERYDAY_TABLES = (
 )
 
 # In training with formula weights these give float32 logits that are off from float64's by more
-# than the tolerances allow (Inception v4: by 0.0045 of the largest one, with XLA and without). Each
-# norm divides by the batch's deviation, and without shortcuts that widens the error of rounding
-# from module to module.
+# than the tolerances allow (Inception v4: by 0.0045 of the largest one, with XLA and without), so
+# XLA is compared in float64 there. Each norm divides by the batch's deviation, and without
+# shortcuts that widens the error of rounding from module to module.
 WIDENS_ROUNDING = ("inception_v4",)
 
 # Ends of the names of end points that are logits; the last of a model is what it returns.
