@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 import warnings
+import weakref
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 _LAYER = "layer:"
+# Why a file's values did not fit: file -> holder's identity -> the error.
+_failures: weakref.WeakKeyDictionary[Any, dict[int, ValueError]] = weakref.WeakKeyDictionary()
 
 
 class SavedByName:
@@ -49,6 +53,16 @@ class SavedByName:
 
     def load_own_variables(self, store: Any) -> None:
         keys = list(store.keys())
+        if not keys and (failure := _failure_of(store).get(id(self))):
+            raise failure  # Keras comes once more, by a way that brings nothing.
+        try:
+            self._load(store, keys)
+        except ValueError as error:
+            if keys:
+                _failure_of(store)[id(self)] = error
+            raise
+
+    def _load(self, store: Any, keys: list[str]) -> None:
         layer_keys = {key for key in keys if key.startswith(_LAYER)}
         if keys:  # Keras comes by several ways; by all but one it brings nothing.
             self._unmade_layers.clear()
@@ -67,11 +81,27 @@ class SavedByName:
                 f"not in the file ({', '.join(missing[:3])}). Load it into the model that saved it."
             )
         self._check_left_over([name for name in saved if name not in self.variables_by_name])
-        for name, key in saved.items():
+        values = {name: np.array(store[key]) for name, key in saved.items()}
+        self._check_shapes(values)
+        for name, value in values.items():
             if name in self.variables_by_name:
-                self.variables_by_name[name].assign(np.asarray(store[key]))
+                self.variables_by_name[name].assign(value)
             else:
-                self._pending_values[name] = np.array(store[key])
+                self._pending_values[name] = value
+
+    def _check_shapes(self, values: dict[str, np.ndarray]) -> None:
+        shapes = {name: tuple(each.shape) for name, each in self.variables_by_name.items()}
+        others = [
+            f"{name} has shape {shape}, in the file {values[name].shape}"
+            for name, shape in shapes.items()
+            if not tf.TensorShape(shape).is_compatible_with(values[name].shape)
+        ]
+        if others:
+            raise ValueError(
+                f"The weights file does not fit this {self.owner_class.__name__}: "
+                f"{len(others)} of its variables differ ({'; '.join(others[:3])}). Load it into a "
+                "model made and called as the one that saved it."
+            )
 
     def _check_left_over(self, names: list[str]) -> None:
         """Judges values for which there are no variables: some code may still ask for them.
@@ -93,6 +123,13 @@ class SavedByName:
 
     def _take_pending_value(self, name: str) -> np.ndarray | None:
         return self._pending_values.pop(name, None)
+
+
+def _failure_of(store: Any) -> dict[int, ValueError]:
+    try:
+        return _failures.setdefault(store, {})
+    except TypeError:  # A dictionary: the format of that file brings a new one every time.
+        return {}
 
 
 def decorated_methods(owner_class: type) -> dict[str, bool]:

@@ -427,7 +427,8 @@ def _check_same(name: str, variable: tf.Variable, shape: Any, dtype: tf.DType | 
         raise ValueError(
             f"Variable {name} has shape {tuple(variable.shape)} and is now asked for with shape "
             f"{tuple(tf.TensorShape(shape))}. Give the second use another name or variable scope, "
-            "or the same shape."
+            "or the same shape. Where the shape follows the inputs, call the layer with inputs of "
+            "the same shape."
         )
     if dtype is not None and not dtype.is_compatible_with(variable.dtype):
         raise ValueError(

@@ -276,6 +276,13 @@ class Layer(Inspected, CheckpointedByAttribute):
 
     add_variable = add_weight
 
+    def _check_floating_point(self) -> None:
+        if self.dtype is not None and not self.dtype.is_floating:
+            raise TypeError(
+                f"{type(self).__name__} layer {self.name} needs floating-point inputs, got "
+                f"{self.dtype.name}. Cast the inputs first."
+            )
+
     def _named(self, regularizer: Callable | None, weight_name: str) -> Callable | None:
         """Lets a regularizer's ops be named by the weight as in TF1, `kernel`, in graphs.
 
@@ -392,6 +399,14 @@ def _sum(first: Callable | None, second: Callable | None) -> Callable | None:
 def as_shape(shape: Any) -> tf.TensorShape:
     """A shape as `tf.TensorShape`."""
     return shape if isinstance(shape, tf.TensorShape) else tf.TensorShape(shape)
+
+
+def size_of(shape: tf.TensorShape, axis: int) -> int | None:
+    """A dimension's size, None where it is not known.
+
+    TF1's `tf.compat.v1.Dimension`, which `disable_v2_behavior()` brings back, is never None itself.
+    """
+    return tf.compat.v1.dimension_value(shape[axis])
 
 
 def as_dtype(tensor: Any, dtype: tf.DType) -> Any:

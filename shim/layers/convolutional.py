@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .base import Layer, activation_function, as_shape, functional, passed_on
+from .base import Layer, activation_function, as_shape, functional, passed_on, size_of
 from .spatial import (
     as_tuple,
     check_data_format,
@@ -87,12 +87,13 @@ class Convolution(Layer):
         self.bias = None
 
     def _input_channels(self, input_shape: tf.TensorShape) -> int:
+        self._check_floating_point()
         if input_shape.rank != self._rank + 2:
             raise ValueError(
                 f"{type(self).__name__} {self.name} needs inputs of rank {self._rank + 2}, got "
                 f"shape {input_shape}."
             )
-        channels = input_shape[1 if self.data_format == "channels_first" else -1]
+        channels = size_of(input_shape, 1 if self.data_format == "channels_first" else -1)
         if channels is None:
             raise ValueError(
                 f"{type(self).__name__} {self.name} needs a known number of input channels, got "

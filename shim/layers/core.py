@@ -11,7 +11,7 @@ import tensorflow as tf
 from ..call_state import current_owner
 from ..holders import holder_of
 from .autograph import without_autograph
-from .base import Layer, activation_function, as_dtype, as_shape, functional
+from .base import Layer, activation_function, as_dtype, as_shape, functional, size_of
 from .conditions import smart_cond
 from .spatial import check_data_format
 
@@ -67,19 +67,16 @@ class Dense(Layer):
 
     def build(self, input_shape: Any) -> None:
         input_shape = as_shape(input_shape)
-        if self.dtype is not None and not self.dtype.is_floating:
-            raise TypeError(
-                f"Dense layer {self.name} needs floating-point inputs, got {self.dtype.name}. Cast "
-                "the inputs first."
-            )
-        if input_shape.rank is None or input_shape.rank < 2 or input_shape[-1] is None:
+        self._check_floating_point()
+        channels = size_of(input_shape, -1) if input_shape.rank else None
+        if input_shape.rank is None or input_shape.rank < 2 or channels is None:
             raise ValueError(
                 f"Dense layer {self.name} needs inputs of rank 2 or more with a known last "
                 f"dimension, got shape {input_shape}. Flatten or reshape the inputs first."
             )
         self.kernel = self.add_weight(
             "kernel",
-            [input_shape[-1], self.units],
+            [channels, self.units],
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
@@ -195,8 +192,9 @@ class Flatten(Layer):
             inputs = tf.transpose(inputs, [0, *range(2, rank), 1])
         sizes = inputs.shape[1:]
         if sizes.is_fully_defined():
+            batch_size = size_of(inputs.shape, 0)
             return tf.reshape(
-                inputs, [-1 if inputs.shape[0] is None else inputs.shape[0], sizes.num_elements()]
+                inputs, [-1 if batch_size is None else batch_size, sizes.num_elements()]
             )
         return tf.reshape(inputs, [tf.shape(inputs)[0], -1])
 

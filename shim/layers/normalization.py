@@ -13,7 +13,7 @@ from tensorflow.python.framework import ops
 from tensorflow.python.ops import variable_scope
 
 from .autograph import without_autograph
-from .base import Layer, as_dtype, as_shape, passed_on
+from .base import Layer, as_dtype, as_shape, passed_on, size_of
 from .conditions import constant_value, smart_cond
 
 _CLIPPING_KEYS = {"rmax", "rmin", "dmax"}
@@ -192,7 +192,7 @@ class BatchNormalization(Layer):
         return formats.get((rank, self._axes[0]))
 
     def _parameter_shape(self, input_shape: tf.TensorShape) -> list[int]:
-        sizes = {axis: input_shape[axis] for axis in self._axes}
+        sizes = {axis: size_of(input_shape, axis) for axis in self._axes}
         if None in sizes.values():
             raise ValueError(
                 f"Batch normalization {self.name}: the size of axis {self.axis} is undefined in "

@@ -255,6 +255,14 @@ def test_g19_errors_of_get_variable_name_the_variable_and_end_at_the_users_line(
     assert layer.weights == [] or [v.path for v in layer.weights] == ["net/v"]
 
 
+def test_g19_inputs_of_another_shape_are_what_may_be_wrong():
+    layer = Runs(lambda x: shim.layers.dense(x, 2, name="dense"))
+    layer(INPUTS)
+    message = r"(?s)dense/kernel has shape \(3, 2\) .* call the layer with inputs of the same shape"
+    with pytest.raises(ValueError, match=message):
+        layer(np.ones([2, 4], "float32"))
+
+
 @both_ways
 def test_g19_reuse_names_what_is_near(run):
     def code(inputs):

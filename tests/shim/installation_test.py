@@ -357,6 +357,58 @@ assert_same(before, state(), may_grow=True)
 """)
 
 
+def test_g17_layers_take_unknown_dimensions_after_disabling_v2_behavior():
+    """TF1's `Dimension` objects are back then, and an unknown one is not None."""
+    run("""
+import numpy as np
+tf1 = tf.compat.v1
+tf1.disable_v2_behavior()
+from shimzoo import shim
+shim.install()
+import tf_slim as slim
+
+def placeholder(*shape):
+    return tf1.placeholder(tf.float32, shape)
+
+def raised(code):
+    try:
+        code()
+    except ValueError as error:
+        return str(error)
+
+images = placeholder(None, 8, 8, 3)
+for flatten in (tf1.layers.flatten, slim.flatten):
+    assert flatten(images).shape.as_list() == [None, 192]
+assert tf1.layers.flatten(images, data_format="channels_first").shape.as_list() == [None, 192]
+assert tf1.layers.flatten(placeholder(2, 8, 8, 3)).shape.as_list() == [2, 192]
+assert tf1.layers.flatten(placeholder(None)).shape.as_list() == [None, 1]
+logits = slim.fully_connected(slim.flatten(images), 4, normalizer_fn=slim.batch_norm)
+assert logits.shape.as_list() == [None, 4]
+with tf1.Session() as session:
+    session.run(tf1.global_variables_initializer())
+    assert session.run(logits, {images: np.zeros([5, 8, 8, 3])}).shape == (5, 4)
+
+assert "known last dimension" in raised(lambda: tf1.layers.dense(placeholder(None, None), 3))
+unknown = placeholder(None, 8, 8, None)
+assert "known number of input channels" in raised(lambda: tf1.layers.conv2d(unknown, 4, 3))
+assert "axis 3 is undefined" in raised(lambda: tf1.layers.batch_normalization(unknown, axis=3))
+""")
+
+
+def test_g19_integer_images_say_what_to_do():
+    images = tf.cast(IMAGES, tf.uint8)
+    for code in (lambda x: tf1.layers.conv2d(x, 2, 3), lambda x: slim.conv2d(x, 2, 3)):
+
+        class Net(keras.Layer):
+            @shim.track_tf1_style_variables
+            def call(self, inputs, code=code):
+                with tf1.variable_scope("net"):
+                    return code(inputs)
+
+        with pytest.raises(TypeError, match="needs floating-point inputs, got uint8. Cast the inp"):
+            Net(autocast=False)(images)
+
+
 def test_g19_tf1_layers_outside_of_a_decorated_method_say_what_to_do():
     message = r"'net/conv2d'.*outside of a decorated method"
     with tf1.variable_scope("net"), pytest.raises(RuntimeError, match=message):

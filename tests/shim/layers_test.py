@@ -432,6 +432,18 @@ def test_g04_ops_in_tf1_graphs_are_named_by_layer():
         (lambda x: layers.conv2d(x, 2, 3, data_format="NHWC"), ValueError, "'channels_last' or"),
         (lambda x: layers.flatten(x, data_format="NHWC"), ValueError, "'channels_last' or"),
         (lambda x: layers.dense(tf.ones([2, 3], tf.int32), 2), TypeError, "floating-point.*int32"),
+        (lambda x: layers.conv2d(tf.cast(x, tf.uint8), 2, 3), TypeError, "floating-point.*uint8"),
+        (lambda x: layers.conv1d(tf.ones([1, 9, 3], tf.int32), 2, 3), TypeError, "Cast the inputs"),
+        (
+            lambda x: layers.conv2d_transpose(tf.cast(x, tf.int32), 2, 3),
+            TypeError,
+            "Conv2DTranspose layer .*int32",
+        ),
+        (
+            lambda x: layers.separable_conv2d(tf.cast(x, tf.int32), 2, 3),
+            TypeError,
+            "SeparableConv2D layer .*int32",
+        ),
         (lambda x: layers.dropout(x, 1.5), ValueError, "rate in .0, 1.*1.5"),
     ],
 )

@@ -363,3 +363,39 @@ def test_g03_a_checkpoint_holds_the_random_state_of_dropout(is_called_before, tm
     np.testing.assert_array_equal(restored(ones, training=True), second)
     assert not restored.weights
     assert len(restored.variables) == 1
+
+
+class DenseModel(keras.Model):
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        with tf1.variable_scope("net"):
+            return shim.layers.dense(shim.layers.dense(inputs, 2), 2)
+
+
+class DenseModels(keras.Model):
+    """The same within a list and an attribute, which Keras comes by more ways to."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.others = DenseModel(), [DenseModel()]
+
+    def call(self, inputs):
+        return self.first(inputs) + self.others[0](inputs)
+
+
+@pytest.mark.parametrize("make", [DenseModel, DenseModels])
+def test_g19_weights_of_another_shape_name_the_variable_and_both_shapes(make, tmp_path):
+    saved, other = make(), make()
+    saved(np.ones([1, 3], "float32"))
+    other(np.ones([1, 4], "float32"))
+    before = [v.numpy() for v in other.weights]
+    saved.save_weights(tmp_path / "model.weights.h5")
+    message = (
+        r"1 of its variables differ \(net/dense/kernel has shape \(4, 2\), in the file \(3, 2\)\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        other.load_weights(tmp_path / "model.weights.h5")
+    for variable, value in zip(other.weights, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    other.save_weights(tmp_path / "other.weights.h5")
+    other.load_weights(tmp_path / "other.weights.h5")
