@@ -35,8 +35,16 @@ def get_or_create_layer(name: str, create_layer_method: Callable[[], _Layer]) ->
 
     Raises:
         RuntimeError: called outside of a decorated method.
-        TypeError: the builder needs arguments or returns something else than a layer.
+        TypeError: the builder needs arguments, is a layer itself, or returns something else than
+            one.
     """
+    if isinstance(create_layer_method, keras.Layer | tf.Module):
+        class_name = type(create_layer_method).__name__
+        raise TypeError(
+            f"get_or_create_layer({name!r}, ...) got a {class_name} where a builder belongs, which "
+            "would be made anew in every call. Give a callable that makes it: "
+            f"lambda: {class_name}(...)."
+        )
     if not ops.executing_eagerly_outside_functions():
         return create_layer_method()
     owner = current_owner()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import keras
+
+from .user_code import users_frame, warn_at
+
+_warned_of: weakref.WeakSet[type] = weakref.WeakSet()
 
 
 class CreatedLayers(dict[str, Any]):
@@ -32,3 +38,30 @@ class CreatedLayers(dict[str, Any]):
                 # Keras leaves a leading "/" in paths made outside of all name scopes.
                 path = "/" + variable.path.lstrip("/")
                 variable._path = f"{name}/{path.rpartition(f'/{layer.name}/')[2].lstrip('/')}"
+
+    def warn_of_equal_paths(self, owner: Any, names: Iterable[str]) -> None:
+        """Warns, once a class, where TF1 code has made a variable with a path of a layer's.
+
+        Args:
+            owner: the object whose layers these are.
+            names: the names of its TF1 variables.
+        """
+        if not self or type(owner) in _warned_of:
+            return
+        names = set(names)
+        for layer_name, layer in self.items():
+            if not isinstance(layer, keras.Layer) or layer_name in self._unnamed:
+                continue
+            path = next((v.path for v in layer.variables if v.path in names), None)
+            if path is None:
+                continue
+            _warned_of.add(type(owner))
+            name = layer_name.rpartition("/")[2]
+            warn_at(
+                users_frame(),
+                f"{type(owner).__name__} has two weights called {path}, one of the layer of "
+                f"get_or_create_layer({name!r}, ...) and one of TF1 code, and checkpoints know "
+                "weights by name. Where that layer has taken the place of a TF1 layer without a "
+                f"name, put record_scope({name!r}) beside it; else give one of them another name.",
+            )
+            return

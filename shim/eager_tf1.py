@@ -16,7 +16,7 @@ from tensorflow.python.ops import custom_gradient, gen_logging_ops, template, va
 from tensorflow.python.ops.losses import util as losses_util
 from tensorflow.python.training import checkpoint_utils
 
-from . import autocast_variable, automatic_names, call_state, gradients, moving_averages
+from . import autocast_variable, automatic_names, call_state, gradients, hints, moving_averages
 from .scopes import TF1VariableScope
 from .templates import call_template
 
@@ -203,5 +203,6 @@ _REPLACEMENTS: list[tuple[Any, str, Any]] = [
     (_EagerTensorBase, "name", property(_name)),
     (_EagerTensorBase, "op", property(_op)),
     *autocast_variable.REPLACEMENTS,
+    *hints.REPLACEMENTS,
     *moving_averages.REPLACEMENTS,
 ]

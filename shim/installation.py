@@ -26,7 +26,7 @@ from tensorflow.python.ops import (
     while_loop,
 )
 
-from . import layers
+from . import layers, stray_variables
 from .created_layers import get_or_create_layer
 from .determinism import DeterministicRandomTestTool
 from .tracking import track_tf1_style_variables
@@ -34,7 +34,7 @@ from .tracking import track_tf1_style_variables
 _ABSENT = object()
 _modules: dict[str, Any] = sys.modules
 # A module, or a dictionary of names where setting a module's attribute would do more than that.
-_Namespace = types.ModuleType | dict[str, Any]
+_Namespace = types.ModuleType | type | dict[str, Any]
 # (namespace, name, what was there), in the order of installation.
 _replaced: list[tuple[_Namespace, str, Any]] = []
 
@@ -52,6 +52,9 @@ def install() -> None:
 
     Call it before the code that is to find these is imported: a `from ... import conv2d` of an
     earlier time keeps what it found. Installing twice is the same as once.
+
+    Where TF1 code asks for a variable eagerly and in no decorated method, there is a warning: it
+    would get a new one every time.
     """
     if _replaced:
         return
@@ -86,6 +89,7 @@ def _replacements() -> Iterator[tuple[_Namespace, str, Any]]:
     yield from _importable_modules()
     yield from _layer_modules()
     yield from moved_names()
+    yield stray_variables.REPLACEMENT
 
 
 def _tf1_apis() -> list[types.ModuleType]:

@@ -110,6 +110,7 @@ class LayerHolder(SavedByName, keras.Layer):
         Keras does not look for `tf.Variable`s in a layer's attributes, nor into its `tf.Module`s.
         """
         self.layers.take_names()
+        self.layers.warn_of_equal_paths(owner, (name for name, _ in self.store.named_variables()))
         modules = ((name, m) for name, m in self.layers.items() if not isinstance(m, keras.Layer))
         found = (parts_of_module(module, name) for name, module in modules)
         known = {id(layer) for layer in (*owner._layers, *self._layers)}

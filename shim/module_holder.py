@@ -56,6 +56,7 @@ class _HoldsForModule(SavedByName):
         `tf.Module` does not look into Keras layers, be they made in the call or attributes.
         """
         self.layers.take_names()
+        self.layers.warn_of_equal_paths(owner, (name for name, _ in self.store.named_variables()))
         variables = {
             id(variable): (f"{part.place}/{number}", variable.value)
             for part in itertools.chain(parts_of(owner), self.parts())

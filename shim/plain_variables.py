@@ -16,6 +16,7 @@ from tensorflow.python.ops import variable_scope
 from .autocast_variable import without_autocast
 from .call_state import DecoratedCall
 from .held_parts import contents
+from .lost_layers import BuiltLayers
 from .tracked_variable import __name__ as _makes_for_the_store
 from .tracked_variable import not_made_by_tf_function
 from .user_code import path_through_call
@@ -99,10 +100,14 @@ class PlainVariables:
         self._first_left: collections.Counter[tuple[str, str]] = collections.Counter()
         self._given: set[str] = set()
         self._made: list[_PlainVariable] = []
+        self._built_layers = BuiltLayers(call.owner)
 
     def create(self, next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
         """The variable creator, for `tf.variable_creator_scope`."""
-        if _maker().startswith(_KEEPERS):
+        maker = _maker()
+        if maker.startswith("keras.") and arguments["name"] != _RANDOM_STATE:
+            self._built_layers.note()
+        if maker.startswith(_KEEPERS):
             if arguments["name"] != _RANDOM_STATE:
                 self._call.collections.made_variables = True
             if tf.executing_eagerly() or not callable(arguments["initial_value"]):
@@ -118,7 +123,8 @@ class PlainVariables:
             return self._store.get_plain_variable(found.name, **arguments)
 
     def close(self) -> None:
-        """Ends the call: who keeps a variable has it by now."""
+        """Ends the call: who keeps a variable or a layer has it by now."""
+        self._built_layers.warn_of_lost()
         if not self._made:
             return
         for made in self._made:

@@ -18,15 +18,20 @@ from .call_state import current_owner
 from .decorated_call import decorated_call
 from .function_methods import FunctionMethod
 from .held_parts import ATTRIBUTE
+from .hints import add_hint
 from .holders import holder_of
 from .layer_holder import LayerHolder
 from .module_holder import ModuleHolder
 from .tracebacks import users_frames
 
 _log = logging.getLogger(__name__)
+_DECORATE_A_METHOD = (
+    "The variables belong to an object: decorate a method, with self, of a class that inherits "
+    "from keras.Layer, keras.Model or tf.Module."
+)
 
 
-def track_tf1_style_variables(method: Callable) -> Callable:
+def track_tf1_style_variables(method: Callable | None = None) -> Callable:
     """Lets a method run TF1 code that makes its variables with `get_variable`.
 
     Inside the method `tf.compat.v1.get_variable`, `variable_scope`, `tf.compat.v1.layers` and
@@ -56,8 +61,9 @@ def track_tf1_style_variables(method: Callable) -> Callable:
         The decorated method.
 
     Raises:
-        TypeError: if the method is a generator or a coroutine; at the call, if the object is
-            neither a Keras layer nor a `tf.Module`, or a Keras `Sequential`.
+        TypeError: if the method is a generator or a coroutine, static or a class method, or not
+            given; at the call, if it is no method, or its object neither a Keras layer nor a
+            `tf.Module`, or a Keras `Sequential`.
 
     Example:
     ```python
@@ -69,6 +75,16 @@ def track_tf1_style_variables(method: Callable) -> Callable:
                 return tf.matmul(inputs, kernel)
     ```
     """
+    if method is None:
+        raise TypeError(
+            "track_tf1_style_variables() takes the method that it decorates, and no options. Write "
+            "it without parentheses: @track_tf1_style_variables."
+        )
+    if isinstance(method, type | staticmethod | classmethod) or not callable(method):
+        raise TypeError(
+            f"track_tf1_style_variables decorates {method!r}, which is no method of an object. "
+            f"{_DECORATE_A_METHOD}"
+        )
     function = getattr(method, "python_function", method)
     kinds = (inspect.isgeneratorfunction, inspect.isasyncgenfunction, inspect.iscoroutinefunction)
     if any(is_of_kind(function) for is_of_kind in kinds):
@@ -105,6 +121,13 @@ class _TrackedMethod:
         return self._function.__get__(instance, owner)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # Methods don't come by here, but those that are called as `Class.method(object)`.
+        has_self = bool(args) and isinstance(args[0], keras.Layer | tf.Module)
+        if not has_self and ops.executing_eagerly_outside_functions():
+            raise TypeError(
+                f"track_tf1_style_variables decorates {self.__qualname__}, which was called as a "
+                f"function. {_DECORATE_A_METHOD}"
+            )
         return self._function(*args, **kwargs)
 
 
@@ -164,6 +187,7 @@ def _tracked(method: Callable, is_function: bool = False) -> Callable:
             ) as this_call:
                 outputs = method(owner, *args, **kwargs)
         except Exception as error:
+            add_hint(error)
             error.__traceback__ = users_frames(error.__traceback__)
             raise
         if this_call.collections.made_variables or is_first:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import warnings
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -16,8 +17,33 @@ _ENTRY = (f"{__package__}.tracking", "run_decorated")
 
 def users_line() -> str:
     """The innermost line of the user's code: file and number."""
-    frame = next(filter(_is_users, _frames()), None)
+    frame = users_frame()
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def users_frame() -> FrameType | None:
+    """The innermost frame of the user's code."""
+    return next(filter(is_users, _frames()), None)
+
+
+def warn_at(frame: FrameType | None, message: str) -> None:
+    """Warns of the line that a frame of the user's code is at."""
+    if frame is None:
+        warnings.warn(message, stacklevel=2)
+    else:
+        warn_of_line(frame.f_globals, frame.f_code.co_filename, frame.f_lineno, message)
+
+
+def warn_of_line(module: dict[str, Any], filename: str, line: int, message: str) -> None:
+    """Warns of a line in the user's code, whose module has these globals."""
+    warnings.warn_explicit(
+        message,
+        UserWarning,
+        filename,
+        line,
+        module=module.get("__name__"),
+        registry=module.setdefault("__warningregistry__", {}),
+    )
 
 
 def path_through_call() -> tuple[tuple[tuple[str, int, int], ...], list[Any]]:
@@ -28,7 +54,7 @@ def path_through_call() -> tuple[tuple[tuple[str, int, int], ...], list[Any]]:
         objects whose methods they are.
     """
     in_call = itertools.takewhile(lambda frame: not _is_entry(frame), _frames())
-    frames = list(filter(_is_users, in_call))
+    frames = list(filter(is_users, in_call))
     path = ((f.f_code.co_name, f.f_code.co_firstlineno, f.f_lasti) for f in frames)
     return tuple(path), [self for frame in frames for self in _objects_of(frame)]
 
@@ -44,7 +70,8 @@ def _is_entry(frame: FrameType) -> bool:
     return (frame.f_globals.get("__name__"), frame.f_code.co_name) == _ENTRY
 
 
-def _is_users(frame: FrameType) -> bool:
+def is_users(frame: FrameType) -> bool:
+    """Whether the frame's code is neither a library's nor the shim's."""
     return not f"{frame.f_globals.get('__name__')}.".startswith(_LIBRARIES)
 
 

@@ -53,15 +53,6 @@ def test_g19_an_object_that_cannot_track():
         Net()(INPUTS)
 
 
-def test_g19_a_plain_function():
-    @shim.track_tf1_style_variables
-    def net(inputs):
-        return inputs
-
-    with pytest.raises(TypeError, match=r"Let the class inherit from one of them"):
-        net(INPUTS)
-
-
 def test_g19_a_sequential_model_has_no_room_for_variables():
     class Net(keras.Sequential):
         @shim.track_tf1_style_variables
@@ -314,3 +305,188 @@ def test_g19_a_failed_call_leaves_nothing_behind(owner):
     assert len(net.variables) == 1
     with pytest.raises(RuntimeError):
         shim.layers.dense(INPUTS, 2)
+
+
+def decorates_a_function():
+    @shim.track_tf1_style_variables
+    def net(inputs):
+        return inputs
+
+    return net(INPUTS)
+
+
+def decorates_below_staticmethod():
+    class Net(tf.Module):
+        @staticmethod
+        @shim.track_tf1_style_variables
+        def forward(inputs):
+            return inputs
+
+    return Net().forward(INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (decorates_a_function, r"decorates .*net, which was called as a function.* with self, of"),
+        (decorates_below_staticmethod, r"decorates .*Net.forward, which was called as a function"),
+        (
+            lambda: shim.track_tf1_style_variables(staticmethod(len)),
+            r"decorates <staticmethod.* no method of an object. .* decorate a method, with self",
+        ),
+        (lambda: shim.track_tf1_style_variables(Runs), r"decorates <class .*Runs.* no method"),
+        (lambda: shim.track_tf1_style_variables("call"), r"decorates 'call', which is no method"),
+        (lambda: shim.track_tf1_style_variables(), r"without parentheses: @track_tf1_style_var"),
+    ],
+    ids=["function", "below staticmethod", "static method", "class", "name", "parentheses"],
+)
+def test_g19_what_the_decorator_does_not_decorate(code, message):
+    with pytest.raises(TypeError, match=message):
+        code()
+
+
+def test_g19_a_decorated_method_may_be_called_through_its_class():
+    np.testing.assert_array_equal(RunsModule.__call__(RunsModule(lambda x: x + 1), INPUTS), 2)
+
+
+@both_ways
+@owners
+def test_g19_a_layer_where_a_builder_belongs(run, owner):
+    net = owner(lambda x: shim.get_or_create_layer("dense", keras.layers.Dense(2))(x))
+    message = r"get_or_create_layer\('dense', ...\) got a Dense .* lambda: Dense\(\.\.\.\)"
+    with pytest.raises(TypeError, match=message):
+        run(lambda x: net(x))(tf.constant(INPUTS))
+
+
+def runs_a_session(inputs):
+    with tf1.Session() as session:
+        return session.run(inputs)
+
+
+@both_ways
+@owners
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (lambda x: x + tf1.placeholder(tf.float32, []), "placeholder.* an argument of the method"),
+        (runs_a_session, "Session.* in a decorated method .* arguments of the method"),
+    ],
+    ids=["placeholder", "session"],
+)
+def test_g19_what_belongs_to_sessions_becomes_an_argument(run, owner, code, message):
+    net = owner(code)
+    with pytest.raises(RuntimeError, match=message):
+        run(lambda x: net(x))(tf.constant(INPUTS))
+
+
+@owners
+def test_g19_a_graph_of_its_own_may_have_placeholders_and_a_session(owner):
+    def code(inputs):
+        with tf.Graph().as_default(), tf1.Session() as session:
+            placeholder = tf1.placeholder(tf.float32, [])
+            value = session.run(placeholder * 2, {placeholder: 3.0})
+        return inputs + value
+
+    np.testing.assert_array_equal(owner(code)(INPUTS), INPUTS + 6)
+    with tf.Graph().as_default() as graph:
+        tf1.placeholder(tf.float32, [])
+
+    def session_of_a_graph(inputs):
+        with tf1.Session(graph=graph):
+            return inputs
+
+    np.testing.assert_array_equal(owner(session_of_a_graph)(INPUTS), INPUTS)
+
+
+@owners
+@pytest.mark.parametrize("cell", ["BasicLSTMCell", "LSTMCell", "GRUCell", "MultiRNNCell"])
+def test_g19_tf1_cells_are_left_out_and_say_what_to_take(owner, cell):
+    net = owner(lambda x: getattr(tf1.nn.rnn_cell, cell)(2))
+    with pytest.raises(AttributeError, match=f"{cell}.*write the cell with get_variable, or take"):
+        net(INPUTS)
+
+
+@both_ways
+@owners
+def test_g19_a_keras_layer_made_in_every_call_warns_once(run, owner):
+    class Net(owner):
+        pass
+
+    def code(inputs):
+        return keras.layers.Dense(2, name="head")(inputs)
+
+    message = r"^The Keras layer 'head' \(Dense\) .* method of Net.* get_or_create_layer\(\"head\","
+    calls = [run(lambda x, net=net: net(x)) for net in (Net(code), Net(code))]
+    with pytest.warns(UserWarning, match=message) as caught:
+        _ = [call(tf.constant(INPUTS[:rows])) for call in calls for rows in (2, 1)]
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert caught[0].lineno == code.__code__.co_firstlineno + 1
+
+
+class HoldsLayers(keras.Layer):
+    """Makes layers in every allowed place, none of them decorated."""
+
+    def build(self, input_shape):
+        self.late = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.late(inputs)
+
+
+@both_ways
+@owners
+def test_g19_keras_layers_that_something_keeps_do_not_warn(run, owner):
+    outside, holder = keras.layers.Dense(3), HoldsLayers()
+
+    class Net(owner):
+        def __init__(self, code):
+            super().__init__(code)
+            self.early, self.late, self.others = keras.layers.Dense(3), None, []
+            self.module = tf.Module()
+            self.module.dense = HoldsLayers()
+
+    def code(inputs):
+        if net.late is None:
+            net.late = keras.layers.Dense(3)
+            net.others.append(keras.Sequential([keras.layers.Dense(3), HoldsLayers()]))
+        made = shim.get_or_create_layer("made", HoldsLayers)
+        inputs = keras.layers.Dropout(0.5)(keras.layers.Flatten()(inputs))
+        for layer in (outside, holder, net.early, net.late, net.others[0], net.module.dense, made):
+            inputs = layer(inputs)
+        return inputs
+
+    net = Net(code)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        call = run(lambda x: net(x))
+        for _ in range(2):
+            call(tf.constant(INPUTS))
+
+
+@both_ways
+@owners
+def test_g12_a_forgotten_record_scope_warns_once(run, owner):
+    class Net(owner):
+        pass
+
+    def code(inputs, recorded=False):
+        with tf1.variable_scope("net"):
+            inputs = shim.get_or_create_layer("dense", lambda: keras.layers.Dense(3))(inputs)
+            if recorded:
+                shim.record_scope("dense")
+            return shim.layers.dense(inputs, 2)
+
+    message = r"^Net has two weights called net/dense/kernel, .* put record_scope\('dense'\) beside"
+    calls = [run(lambda x, net=net: net(x)) for net in (Net(code), Net(code))]
+    with pytest.warns(UserWarning, match=message) as caught:
+        _ = [call(tf.constant(INPUTS)) for call in calls for _ in range(2)]
+    assert len(caught) == 1
+
+    class RecordingNet(owner):
+        pass
+
+    recording = RecordingNet(lambda x: code(x, recorded=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(lambda x: recording(x))(tf.constant(INPUTS))

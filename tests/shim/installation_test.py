@@ -1,13 +1,16 @@
 """G5 and G17: TF-Slim and `tf.compat.v1.layers` under the shim; TF1 graphs after `install()`."""
 
+import re
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo import shim
+from tensorflow.python.ops import variable_scope
 
 shim.install()
 
@@ -395,6 +398,73 @@ assert "axis 3 is undefined" in raised(lambda: tf1.layers.batch_normalization(un
 """)
 
 
+def test_g19_a_variable_asked_for_eagerly_in_no_decorated_method_warns_once():
+    """A forgotten decorator."""
+
+    def forward(inputs):
+        with tf1.variable_scope("d", reuse=tf1.AUTO_REUSE):
+            return inputs * tf1.get_variable("w", [3])
+
+    message = "^Variable d/w .* outside of a decorated method.* Decorate the method of a keras.Lay"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            forward(np.ones([2, 3], "float32"))
+    assert len(caught) == 1
+    assert re.search(message, str(caught[0].message))
+    assert caught[0].filename == __file__
+    assert caught[0].lineno == forward.__code__.co_firstlineno + 2
+
+
+def test_g19_variables_that_something_keeps_do_not_warn():
+    def scaled(inputs):
+        return inputs * tf1.get_variable("w", [3])
+
+    class Net(tf.Module):
+        @shim.track_tf1_style_variables
+        def __call__(self, inputs):
+            return scaled(inputs)
+
+    inputs = np.ones([2, 3], "float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Net()(inputs)
+        tf.function(Net())(inputs)
+        template = tf1.make_template("scaled", scaled)
+        np.testing.assert_array_equal(template(inputs), template(inputs))
+        store = variable_scope.EagerVariableStore()
+        with store.as_default(), tf1.variable_scope("net", reuse=tf1.AUTO_REUSE):
+            np.testing.assert_array_equal(scaled(inputs), scaled(inputs))
+        tf1.train.get_or_create_global_step()
+        with tf.Graph().as_default():
+            scaled(inputs)
+    shim.uninstall()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scaled(inputs)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        lambda x: tf1.layers.conv2d(x, 2, 3),
+        lambda x: slim.batch_norm(x),
+        lambda x: tf1.keras.utils.get_or_create_layer("dense", lambda: keras.layers.Dense(2)),
+    ],
+    ids=["layers", "slim", "utilities"],
+)
+def test_g19_what_is_missing_without_install_says_what_to_call(code):
+    class Net(tf.Module):
+        @shim.track_tf1_style_variables
+        def __call__(self, inputs):
+            with tf1.variable_scope("net"):
+                return code(inputs)
+
+    shim.uninstall()
+    with pytest.raises((AttributeError, ImportError), match=r"\. TF1's .* after shim\.install\(\)"):
+        Net()(IMAGES)
+
+
 def test_g19_integer_images_say_what_to_do():
     images = tf.cast(IMAGES, tf.uint8)
     for code in (lambda x: tf1.layers.conv2d(x, 2, 3), lambda x: slim.conv2d(x, 2, 3)):
@@ -405,7 +475,7 @@ def test_g19_integer_images_say_what_to_do():
                 with tf1.variable_scope("net"):
                     return code(inputs)
 
-        with pytest.raises(TypeError, match="needs floating-point inputs, got uint8. Cast the inp"):
+        with pytest.raises(TypeError, match=r"floating-point inputs, got uint8\. Cast the inputs"):
             Net(autocast=False)(images)
 
 
