@@ -125,8 +125,8 @@ class _TrackedMethod:
         has_self = bool(args) and isinstance(args[0], keras.Layer | tf.Module)
         if not has_self and ops.executing_eagerly_outside_functions():
             raise TypeError(
-                f"track_tf1_style_variables decorates {self.__qualname__}, which was called as a "
-                f"function. {_DECORATE_A_METHOD}"
+                f"track_tf1_style_variables decorates {self._function.__qualname__}, which was "
+                f"called as a function. {_DECORATE_A_METHOD}"
             )
         return self._function(*args, **kwargs)
 
