@@ -227,6 +227,11 @@ class InceptionV2(keras.Model):
         for layer in self.body:
             net = layer(net)
 
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Makes all weights, for a file that is loaded: `build` makes the body's alone."""
+        sides = [side or self.variant.input_size for side in config["input_shape"][1:3]]
+        self(keras.ops.zeros((1, *sides, 3)))
+
     @shim.track_tf1_style_variables
     def _forward(self, images, training) -> tuple:
         with (

@@ -227,6 +227,11 @@ class InceptionV4(keras.Model):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Makes all weights, for a file that is loaded: `build` makes the body's alone."""
+        sides = [side or self.variant.input_size for side in config["input_shape"][1:3]]
+        self(keras.ops.zeros((1, *sides, 3)))
+
     @shim.track_tf1_style_variables
     def _forward(self, images, training) -> tuple:
         with (

@@ -95,6 +95,16 @@ def test_half_way_checkpoints_restore_into_the_native_model(name, tmp_path):
         assert_close(native(images), expected, SAME, file)
 
 
+@every_net
+@every_stage
+def test_a_keras_file_has_all_weights(name, stage, tmp_path):
+    model = create(name, stage)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for actual, expected in zip(loaded.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(actual.numpy(), expected.numpy(), expected.path)
+
+
 class Outer(keras.Model):
     """Calls a model that nobody has called before."""
 
