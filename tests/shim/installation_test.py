@@ -398,6 +398,19 @@ assert "axis 3 is undefined" in raised(lambda: tf1.layers.batch_normalization(un
 """)
 
 
+@pytest.fixture
+def own_collections():
+    """Other files' tests run in this process, and see what is in the default graph's."""
+    graph = tf1.get_default_graph()
+    before = {name: graph.get_collection(name) for name in graph.collections}
+    yield
+    for name in graph.collections:
+        graph.clear_collection(name)
+        for member in before.get(name, []):
+            graph.add_to_collection(name, member)
+
+
+@pytest.mark.usefixtures("own_collections")
 def test_g19_a_variable_asked_for_eagerly_in_no_decorated_method_warns_once():
     """A forgotten decorator."""
 
@@ -416,6 +429,7 @@ def test_g19_a_variable_asked_for_eagerly_in_no_decorated_method_warns_once():
     assert caught[0].lineno == forward.__code__.co_firstlineno + 2
 
 
+@pytest.mark.usefixtures("own_collections")
 def test_g19_variables_that_something_keeps_do_not_warn():
     def scaled(inputs):
         return inputs * tf1.get_variable("w", [3])
