@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import keras
 
 from .checkpoint import Checkpoint, TensorSpec
-from .names import AVERAGE, left_out_kind, names_of
+from .names import AVERAGE, left_out_kind, names_in, names_of
 
 if TYPE_CHECKING:
     from .names import AnyVariable
@@ -126,7 +126,7 @@ def fit(variables: Sequence[AnyVariable], checkpoint: Checkpoint, rules: Rules) 
     """Finds the tensor for each variable.
 
     A native variable that `tf.compat.v1.layers` and TF-Slim name differently goes by the name that
-    is there; by TF-Slim's if none is.
+    is there; by the one that it would be written under if none is.
 
     Args:
         variables: A model's variables.
@@ -140,8 +140,7 @@ def fit(variables: Sequence[AnyVariable], checkpoint: Checkpoint, rules: Rules) 
     stored = _renamed(checkpoint, variables, rules)
     wanted: dict[str, AnyVariable] = {}
     excluded: list[str] = []
-    for variable in variables:
-        names = names_of(variable)
+    for variable, names in zip(variables, names_in(variables), strict=True):
         if any(rules.excludes(name) for name in names):
             excluded.append(names[0])
             continue
@@ -149,7 +148,7 @@ def fit(variables: Sequence[AnyVariable], checkpoint: Checkpoint, rules: Rules) 
         if name in wanted:
             raise ValueError(
                 f"Two variables have the TF1 name {name} (paths {names_of(wanted[name])[-1]} and "
-                f"{names[-1]}): give their layers different names."
+                f"{names_of(variable)[-1]}): give their layers different names."
             )
         wanted[name] = variable
     _check_excluded(rules, [*excluded, *stored])
@@ -179,7 +178,7 @@ def _renamed(
 ) -> dict[str, str]:
     """The model's name -> the file's, for all tensors that have one."""
     if rules.rename is None and checkpoint.format == "graph":
-        scope = _import_scope(checkpoint.specs, [names_of(variable)[0] for variable in variables])
+        scope = _import_scope(checkpoint.specs, [names[0] for names in names_in(variables)])
         rules = dataclasses.replace(rules, rename={scope or "/": "/"})
     stored: dict[str, str] = {}
     for name in sorted(checkpoint.specs):

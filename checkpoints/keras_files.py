@@ -118,7 +118,12 @@ def _named_by(path: Path, file: Path, model: keras.Model) -> Checkpoint:
     def note(layer: keras.Layer, store: Any) -> None:
         wanted: dict[str, Any] = {}
         layer.save_own_variables(wanted)
-        for key in wanted.keys() & set(store.keys()):
+        stored_keys = set(store.keys())
+        for key in stored_keys - wanted.keys():
+            if name := _tf1_name_in(key):  # Of TF1 code that has a native layer in the model.
+                noted.add(f"{store._h5_entry_group.name}/{key}")
+                values[name] = store[key]
+        for key in wanted.keys() & stored_keys:
             noted.add(f"{store._h5_entry_group.name}/{key}")
             if isinstance(wanted[key], keras.Variable):  # Else a remark of the layer's own.
                 values[tf1_name(wanted[key])] = store[key]
@@ -130,6 +135,11 @@ def _named_by(path: Path, file: Path, model: keras.Model) -> Checkpoint:
     specs = {name: TensorSpec(value.shape, value.dtype.name) for name, value in values.items()}
     specs |= {place: stored[place] for place in sorted(stored.keys() - noted)}
     return Checkpoint(path, _format_of(path), specs, values.__getitem__)
+
+
+def _tf1_name_in(key: str) -> str | None:
+    """The TF1 name that the variables of decorated methods are stored under, slashes as bars."""
+    return key.replace("|", "/") if "|" in key and ":" not in key else None
 
 
 def _format_of(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import keras
@@ -39,7 +39,7 @@ _LEFT_OUT = {
 
 
 def tf1_name(variable: AnyVariable) -> str:
-    """The name of a variable in a TF1 checkpoint.
+    """The name of a variable in a TF1 checkpoint, TF-Slim's if it is a native layer's.
 
     Args:
         variable: Variable of a shimmed layer, whose path is its TF1 name, or of a native layer
@@ -60,6 +60,26 @@ def names_of(variable: AnyVariable) -> list[str]:
         return [variable.path]
     scope, slash, suffix = variable.path.rpartition("/")
     return list(dict.fromkeys([scope + slash + SUFFIXES.get(suffix, suffix), variable.path]))
+
+
+def names_in(variables: Sequence[AnyVariable]) -> list[list[str]]:
+    """The names that each of a model's variables can have in a checkpoint; the first is written.
+
+    A native variable is written in the style of the TF1 code around it: as `tf.layers` names
+    variables (`kernel`, `bias`) if the model's TF1 variables are named so, else as TF-Slim does.
+
+    Args:
+        variables: All variables of the model.
+
+    Returns:
+        A list for each of them, in their order.
+    """
+    names = [names_of(variable) for variable in variables]
+    tf1_suffixes = {only[0].rpartition("/")[2] for only in names if len(only) == 1}
+    is_of_tf_layers = bool(tf1_suffixes & SUFFIXES.keys()) and tf1_suffixes.isdisjoint(
+        SUFFIXES.values()
+    )
+    return [both[::-1] for both in names] if is_of_tf_layers else names
 
 
 def _is_tf1_variable(variable: keras.Variable) -> bool:
@@ -87,15 +107,15 @@ def variables_of(owner: keras.Layer | tf.Module) -> list[AnyVariable]:
     return list(variables.values())
 
 
-def by_tf1_name(variables: Iterable[keras.Variable]) -> dict[str, keras.Variable]:
-    """Variables under their TF1 names, in their order.
+def by_tf1_name(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
+    """A model's variables under the names that a checkpoint has them by, in their order.
 
     Raises:
         ValueError: Two of them have the same name.
     """
     named: dict[str, keras.Variable] = {}
-    for variable in variables:
-        name = tf1_name(variable)
+    for variable, names in zip(variables, names_in(variables), strict=True):
+        name = names[0]
         if name in named:
             raise ValueError(
                 f"Two variables have the TF1 name {name} (paths {named[name].path} and "

@@ -20,7 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .names import tf1_name
+from .names import names_in
 
 GLOBAL_STEP = "global_step"
 
@@ -56,6 +56,7 @@ def tensors_of(model: keras.Model) -> dict[str, np.ndarray]:
     optimizer = _optimizer_of(model)
     steps = int(optimizer.iterations.numpy())
     tensors: dict[str, np.ndarray] = {GLOBAL_STEP: np.asarray(steps, "int64")}
+    names = _names_by_variable(model)
     for i, variable in enumerate(model.trainable_variables):
         for slot in _slots(optimizer):
             value = (
@@ -63,7 +64,7 @@ def tensors_of(model: keras.Model) -> dict[str, np.ndarray]:
                 if slot.variables is None
                 else keras.ops.convert_to_numpy(slot.variables[i]) * slot.factor
             )
-            tensors[f"{tf1_name(variable)}/{slot.suffix}"] = value.astype(variable.dtype)
+            tensors[f"{names[id(variable)][0]}/{slot.suffix}"] = value.astype(variable.dtype)
     if isinstance(optimizer, keras.optimizers.Adam):
         for number, beta in ((1, optimizer.beta_1), (2, optimizer.beta_2)):
             tensors[f"beta{number}_power"] = np.asarray(beta ** (steps + 1), "float32")
@@ -83,9 +84,11 @@ def restore(model: keras.Model, tensors: Mapping[str, Any]) -> None:
     """
     optimizer = _optimizer_of(model)
     values: list[tuple[keras.Variable, np.ndarray]] = []
+    names = _names_by_variable(model)
     for i, variable in enumerate(model.trainable_variables):
         for slot in _slots(optimizer):
-            name = f"{tf1_name(variable)}/{slot.suffix}"
+            possible = [f"{name}/{slot.suffix}" for name in names[id(variable)]]
+            name = next((name for name in possible if name in tensors), possible[0])
             if name not in tensors:
                 raise ValueError(
                     f"The checkpoint has no state of {type(optimizer).__name__}: {name} is missing."
@@ -105,6 +108,10 @@ def restore(model: keras.Model, tensors: Mapping[str, Any]) -> None:
     for slot_variable, value in values:
         slot_variable.assign(value)
     optimizer.iterations.assign(int(tensors[GLOBAL_STEP]))
+
+
+def _names_by_variable(model: keras.Model) -> dict[int, list[str]]:
+    return {id(v): names for v, names in zip(model.weights, names_in(model.weights), strict=True)}
 
 
 def _optimizer_of(model: keras.Model) -> keras.Optimizer:

@@ -12,7 +12,7 @@ from .. import models
 from . import optimizer_state
 from .checkpoint import Checkpoint
 from .fitting import Ema, Fit, Rules, fit, spec_of
-from .names import tf1_name, variables_of
+from .names import names_in, variables_of
 from .opening import open_checkpoint
 from .report import RestoreReport
 
@@ -80,11 +80,12 @@ def restore(
             _restore_optimizer(model, checkpoint)
     for tensor, variable in found.sources.items():
         variable.assign(values.pop(tensor))
+    named = {id(v): both[0] for v, both in zip(variables, names_in(variables), strict=True)}
     return RestoreReport(
         path=opened.path,
         format=checkpoint.format,
-        restored={tf1_name(variable): tensor for tensor, variable in found.sources.items()},
-        specs={tf1_name(variable): spec_of(variable) for variable in found.sources.values()},
+        restored={named[id(variable)]: tensor for tensor, variable in found.sources.items()},
+        specs={named[id(variable)]: spec_of(variable) for variable in found.sources.values()},
         excluded=tuple(found.excluded),
         left_out=found.left_out,
         is_averaged=found.is_averaged,

@@ -185,8 +185,14 @@ def _keys_by_model(
     }
     for place in places.keys() - best.keys():
         if place.startswith(scope) and not _is_beside_the_model(place.removeprefix(scope)):
-            keys[place] = places[place]
+            keys[_tf1_name_at(place) or place] = places[place]
     return keys
+
+
+def _tf1_name_at(place: str) -> str | None:
+    """The TF1 name that the variables of decorated methods have as children, slashes escaped."""
+    last = place.rpartition("/")[2]
+    return last.replace(".S", "/").replace("..", ".") if ".S" in last else None
 
 
 def _matches(view: Any, graph: Any, root: Any) -> dict[str, Any]:

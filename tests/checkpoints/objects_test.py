@@ -140,7 +140,7 @@ def test_g16_what_is_excluded_keeps_its_values(tmp_path):
     )
     assert list(report.restored) == ["net/hidden/kernel", "net/hidden/bias"]
     assert list(report.restored.values()) == ["a/kernel", "a/bias"]
-    assert report.excluded == ("net/logits/weights", "net/logits/biases")
+    assert report.excluded == ("net/logits/kernel", "net/logits/bias")
     assert report.left_out == {"not renamed": ("b/bias", "b/kernel")}
     np.testing.assert_array_equal(module.variables[0], values["a/kernel"])
     for variable, value in zip(module.variables[2:], before, strict=True):
@@ -187,3 +187,105 @@ def test_g16_a_keras_file_is_for_models(tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
     with pytest.raises(ValueError, match=r"which only a whole keras\.Model can give"):
         checkpoints.restore(built(Layer), tmp_path / "model.weights.h5")
+
+
+class WithoutNames(keras.Model):
+    """TF1 code whose layers have automatic names."""
+
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        with tf1.variable_scope("net"):
+            hidden = shim.layers.dense(inputs, 4)
+            return shim.layers.dense(self.middle(hidden), 2)
+
+    def middle(self, inputs):
+        return shim.layers.dense(inputs, 4)
+
+
+class HalfMigrated(WithoutNames):
+    """The same, with a native layer in the middle."""
+
+    def middle(self, inputs):
+        layer = shim.get_or_create_layer("dense_1", lambda: keras.layers.Dense(4))
+        shim.record_scope("dense")
+        return layer(inputs)
+
+
+class InSlimsStyle(HalfMigrated):
+    """The same beside variables that are named as TF-Slim does."""
+
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        with tf1.variable_scope("net"):
+            return self.middle(inputs @ tf1.get_variable("weights", [3, 4]))
+
+
+PATHS = {
+    "tf1": "model.ckpt",
+    "tf2": "model-tf2",
+    "h5": "model.weights.h5",
+    "safetensors": "model.safetensors",
+}
+
+
+def test_g16_native_layers_are_saved_under_the_names_that_the_tf1_code_uses(tmp_path):
+    checkpoints.save(built(HalfMigrated), tmp_path / "model.ckpt", "tf1")
+    assert {name for name, _ in tf.train.list_variables(str(tmp_path / "model.ckpt"))} == {
+        f"net/{layer}/{part}"
+        for layer in ("dense", "dense_1", "dense_2")
+        for part in ("kernel", "bias")
+    }
+    checkpoints.save(built(InSlimsStyle), tmp_path / "slim.ckpt", "tf1")
+    assert {name for name, _ in tf.train.list_variables(str(tmp_path / "slim.ckpt"))} == {
+        "net/weights",
+        "net/dense_1/weights",
+        "net/dense_1/biases",
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "format"),
+    [
+        *((WithoutNames, HalfMigrated, format) for format in PATHS),
+        # In a `.weights.h5` file a native layer's variables have no names.
+        *((HalfMigrated, WithoutNames, format) for format in PATHS if format != "h5"),
+    ],
+)
+def test_g16_half_migrated_and_not_read_each_other(source, target, format, tmp_path):
+    written, read = built(source), built(target)
+    checkpoints.save(written, tmp_path / PATHS[format], format)
+    report = checkpoints.restore(read, tmp_path / PATHS[format])
+    assert "net/dense_1/kernel" in report.restored
+    np.testing.assert_allclose(read(INPUTS), written(INPUTS), rtol=1e-6)
+
+
+def test_g16_what_tf_train_checkpoint_wrote_of_tf1_code_reads_half_migrated(tmp_path):
+    written, read = built(WithoutNames), built(HalfMigrated)
+    prefix = tf.train.Checkpoint(net=written).write(str(tmp_path / "model"))
+    checkpoints.restore(read, prefix)
+    np.testing.assert_allclose(read(INPUTS), written(INPUTS), rtol=1e-6)
+
+
+def test_g16_both_styles_are_read_wherever_a_layer_is_native(tmp_path):
+    written, read = built(HalfMigrated), built(HalfMigrated)
+    checkpoints.save(written, tmp_path / "model.ckpt", "tf1")
+    reader = tf.train.load_checkpoint(str(tmp_path / "model.ckpt"))
+    slims = {"net/dense_1/kernel": "net/dense_1/weights", "net/dense_1/bias": "net/dense_1/biases"}
+    values = {
+        slims.get(name, name): reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+    }
+    checkpoints.restore(read, formula_checkpoint.write(tmp_path / "slim.ckpt", values))
+    np.testing.assert_allclose(read(INPUTS), written(INPUTS), rtol=1e-6)
+
+
+def test_g16_an_optimizers_slots_follow_the_names(tmp_path):
+    written, read = built(HalfMigrated), built(WithoutNames)
+    for model in (written, read):
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    written.fit(INPUTS, np.ones([5, 2]), verbose=0)
+    checkpoints.save(written, tmp_path / "model.ckpt", "tf1", include_optimizer=True)
+    checkpoints.restore(read, tmp_path / "model.ckpt", include_optimizer=True)
+    for model in (written, read):
+        model.fit(INPUTS, np.ones([5, 2]), verbose=0)
+    np.testing.assert_allclose(read(INPUTS), written(INPUTS), rtol=1e-5)

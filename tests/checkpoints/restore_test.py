@@ -249,8 +249,8 @@ def test_layers_made_in_the_forward_pass(with_layers, net, tmp_path, format):
     values = {checkpoints.tf1_name(weight): weight.numpy() for weight in with_layers.weights}
     fill(with_layers, 0)
     assert set(checkpoints.restore(with_layers, path).restored) == {
-        "net/dense/weights",
-        "net/dense/biases",
+        "net/dense/kernel",
+        "net/dense/bias",
         *(f"net/inner/norm/{name}" for name in ("beta", "gamma", "moving_mean", "moving_variance")),
         "net/kernel",
     }
