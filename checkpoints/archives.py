@@ -65,6 +65,8 @@ def _checkpoint_members(path: Path, archive: tarfile.TarFile) -> list[tarfile.Ta
                 f"{path} is refused: its member {member.name!r} is a link or a device."
             )
         size += member.size
+        if size > most and _is_cut_off(archive, most):
+            raise ValueError(f"{path} is damaged: it is cut off in the middle of {member.name!r}.")
         if size > most:
             raise ValueError(
                 f"{path} is refused: it would unpack to more than {_MOST_GROWTH} times its size."
@@ -78,6 +80,23 @@ def _checkpoint_members(path: Path, archive: tarfile.TarFile) -> list[tarfile.Ta
             names.add(place.name)
             members.append(member)
     return members
+
+
+def _is_cut_off(archive: tarfile.TarFile, most: int) -> bool:
+    """Whether an archive ends before so many bytes have come out of it."""
+    if archive.fileobj is None:
+        return False
+    archive.fileobj.seek(0)
+    size = 0
+    try:
+        while size <= most:
+            part = archive.fileobj.read(1 << 16)
+            if not part:
+                return True
+            size += len(part)
+    except (EOFError, OSError, zlib.error):
+        return True
+    return False
 
 
 def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:

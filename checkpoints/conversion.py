@@ -30,7 +30,7 @@ class Conversion:
     """What `convert` did.
 
     Args:
-        source: What was read.
+        source: What was read, and what of it was left out in the end.
         target: What was written.
         format: Its format.
         stage: The version of the model that wrote it.
@@ -50,8 +50,13 @@ class Conversion:
         lines = [str(self.source), f"Wrote {self.target} ({self.format}, {self.stage})."]
         if self.state:
             lines.append(f"Took along {len(self.state)} tensors of the optimizer.")
-        if self.difference is not None:
-            lines.append(f"Verified: outputs differ by {self.difference:.1g} of the largest.")
+        if self.difference == 0:
+            lines.append("Verified: the outputs are equal.")
+        elif self.difference is not None:
+            lines.append(
+                "Verified: the outputs differ by rounding alone, at most by "
+                f"{self.difference:.1g} of the largest one."
+            )
         return "\n".join(lines)
 
 
@@ -114,6 +119,9 @@ def convert(
     written = models.create(model, to_stage, **options)
     report = restore(written, source, **rules)
     state = _state_in(source, report, rename) if include_optimizer else {}
+    if state:
+        left = {kind: names for kind, names in report.left_out.items() if kind not in _STATE}
+        report = dataclasses.replace(report, left_out=left)
     expected = None
     if verify:
         expected = _outputs(_restored(model, from_stage, source, rules, written, options))
@@ -150,6 +158,11 @@ def _state_in(
     source: str | Path, report: RestoreReport, rename: Mapping[str, str] | None
 ) -> dict[str, np.ndarray]:
     rules = Rules(rename)
+    if not any(report.left_out.get(kind) for kind in _STATE):
+        raise ValueError(
+            f"{report.path} has no optimizer's state under TF1 names: convert it without "
+            "include_optimizer (--include-optimizer)."
+        )
     with open_checkpoint(source) as checkpoint:
         return {
             rules.renamed(tensor) or tensor: checkpoint.read(tensor)

@@ -80,6 +80,8 @@ class Fit:
         excluded: Names of variables that are to keep their values.
         left_out: Kind -> names of tensors that are no model's.
         is_averaged: Whether moving averages stand for the variables.
+        offers_averages: Whether every trainable variable has a moving average that was left out,
+            and the user has not said so.
     """
 
     sources: dict[str, AnyVariable]
@@ -89,6 +91,7 @@ class Fit:
     excluded: list[str]
     left_out: dict[str, tuple[str, ...]]
     is_averaged: bool
+    offers_averages: bool = False
 
     @property
     def distance(self) -> tuple[int, int]:
@@ -99,6 +102,11 @@ class Fit:
     def is_perfect(self) -> bool:
         """Whether every variable is filled and every tensor of a model used."""
         return self.distance == (0, 0)
+
+    @property
+    def different(self) -> list[str]:
+        """The names of all that differs; what is unequal in words that begin with the name."""
+        return [*self.missing, *self.unused, *self.unequal]
 
     def describe(self) -> str:
         """The differences in one line: grouped and shortened, with the nearest names."""
@@ -165,7 +173,8 @@ def fit(variables: Sequence[AnyVariable], checkpoint: Checkpoint, rules: Rules) 
         if in_file != in_model:
             unequal.append(f"{name} is {in_file} in the file and {in_model} in the model")
     unused, left_out = _unused(checkpoint, stored, wanted, sources, rules)
-    return Fit(sources, missing, unused, unequal, excluded, left_out, is_averaged)
+    offers_averages = rules.ema == "auto" and not is_averaged and _are_averaged(wanted, stored)
+    return Fit(sources, missing, unused, unequal, excluded, left_out, is_averaged, offers_averages)
 
 
 def spec_of(variable: AnyVariable) -> TensorSpec:
@@ -229,9 +238,15 @@ def _is_averaged(
     if ema and without:
         raise ValueError(
             f"{checkpoint.path} has no moving averages of {len(without)} trainable variables: "
-            f"{_some(without)}. Pass ema=False to take the variables themselves."
+            f"{_some(without)}. The variables themselves are taken with ema=False (--ema no)."
         )
     return ema
+
+
+def _are_averaged(wanted: Mapping[str, AnyVariable], stored: Collection[str]) -> bool:
+    """Whether all trainable variables have moving averages, and there are any."""
+    trainable = [name for name, variable in wanted.items() if variable.trainable]
+    return bool(trainable) and all(name + AVERAGE in stored for name in trainable)
 
 
 def _unused(

@@ -19,6 +19,8 @@ _BUNDLE_FILE = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
 _SINGLE_FILE = re.compile(r".+\.ckpt(-\d+)?")
 _SUFFIXES = (".index", *KERAS_SUFFIXES, SAFETENSORS_SUFFIX, GRAPH_SUFFIX, *ARCHIVE_SUFFIXES)
 _SAVED_MODEL = "saved_model.pb"
+# What is beside the variables in a SavedModel's directory; no frozen graphs.
+_OF_SAVED_MODELS = (_SAVED_MODEL, "fingerprint.pb", "keras_metadata.pb")
 # Where in a directory checkpoints may be as well: in a SavedModel's, in a training run's.
 _FOLDERS = ("variables", "checkpoints")
 
@@ -43,7 +45,7 @@ def locate(path: str | Path) -> Path:
         return _newest_in(path)
     if path.name == "checkpoint" and path.is_file():
         return _latest_of_state_file(path)
-    if path.name == _SAVED_MODEL and path.is_file():
+    if path.name in _OF_SAVED_MODELS and path.is_file():
         return _newest_in(path.parent)
     if path.is_file() and not _BUNDLE_FILE.fullmatch(path.name):
         return path
@@ -63,6 +65,8 @@ def _newest_in(directory: Path) -> Path:
     state_file = directory / "checkpoint"
     if state_file.is_file():
         return _latest_of_state_file(state_file)
+    if (directory / _SAVED_MODEL).is_file():
+        return _variables_of_saved_model(directory)
     found = [file for file in directory.iterdir() if _is_checkpoint(file)]
     if found:
         newest = max(found, key=lambda file: (file.stat().st_mtime_ns, file.name))
@@ -75,9 +79,19 @@ def _newest_in(directory: Path) -> Path:
     )
 
 
+def _variables_of_saved_model(directory: Path) -> Path:
+    prefix = directory / "variables" / "variables"
+    if not _index_of(prefix).is_file():
+        raise FileNotFoundError(
+            f"There is no checkpoint in {directory}: it is a SavedModel without variables/. What "
+            "its graph holds as constants is read from a frozen graph (.pb)."
+        )
+    return prefix
+
+
 def _is_checkpoint(file: Path) -> bool:
     is_one = file.name.endswith(_SUFFIXES) or _SINGLE_FILE.fullmatch(file.name) is not None
-    return is_one and file.name != _SAVED_MODEL and file.is_file()
+    return is_one and file.name not in _OF_SAVED_MODELS and file.is_file()
 
 
 def _latest_of_state_file(state_file: Path) -> Path:

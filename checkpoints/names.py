@@ -107,19 +107,19 @@ def variables_of(owner: keras.Layer | tf.Module) -> list[AnyVariable]:
     return list(variables.values())
 
 
-def by_tf1_name(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
+def by_tf1_name(variables: Sequence[AnyVariable]) -> dict[str, AnyVariable]:
     """A model's variables under the names that a checkpoint has them by, in their order.
 
     Raises:
         ValueError: Two of them have the same name.
     """
-    named: dict[str, keras.Variable] = {}
+    named: dict[str, AnyVariable] = {}
     for variable, names in zip(variables, names_in(variables), strict=True):
         name = names[0]
         if name in named:
             raise ValueError(
-                f"Two variables have the TF1 name {name} (paths {named[name].path} and "
-                f"{variable.path}): give their layers different names."
+                f"Two variables have the TF1 name {name} (paths {names_of(named[name])[-1]} and "
+                f"{names_of(variable)[-1]}): give their layers different names."
             )
         named[name] = variable
     return named

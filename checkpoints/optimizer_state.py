@@ -41,7 +41,7 @@ class _Slot:
     factor: float = 1.0
 
 
-def tensors_of(model: keras.Model) -> dict[str, np.ndarray]:
+def tensors_of(model: Any) -> dict[str, np.ndarray]:
     """The optimizer's state as a TF1 checkpoint has it.
 
     Args:

@@ -23,6 +23,8 @@ class RestoreReport:
             `"optimizer counters"`, `"moving averages"`, `"values beside averages"`,
             `"replicas' copies"`, `"global step"`, `"excluded"`, `"not renamed"`.
         is_averaged: Whether the values are moving averages.
+        offers_averages: Whether they are not, though every trainable variable has one, and
+            `ema=True` would take them.
     """
 
     path: Path
@@ -32,15 +34,23 @@ class RestoreReport:
     excluded: tuple[str, ...]
     left_out: dict[str, tuple[str, ...]]
     is_averaged: bool
+    offers_averages: bool = False
 
     def __str__(self) -> str:
         averaged = " (moving averages)" if self.is_averaged else ""
         text = f"Restored {len(self.restored)} variables{averaged} from {self.path} ({self.format})"
         if self.excluded:
-            text += f"; excluded {len(self.excluded)}"
-        if self.left_out:
-            kinds = ", ".join(f"{len(names)} {kind}" for kind, names in self.left_out.items())
+            text += f"; excluded {len(self.excluded)}, which keep their values"
+        left_out = {
+            kind: names
+            for kind, names in self.left_out.items()
+            if not (kind == "excluded" and self.excluded)  # Said already.
+        }
+        if left_out:
+            kinds = ", ".join(f"{len(names)} {kind}" for kind, names in left_out.items())
             text += f"; left out {kinds}"
+        if self.offers_averages:
+            text += ". Every trainable variable has a moving average: ema=True (--ema yes) takes it"
         return text + "."
 
     def table(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +75,10 @@ def restore(
     with open_checkpoint(path) as opened:
         checkpoint, found = _fitting(model, variables, opened, rules)
         if not found.is_perfect:
-            raise ValueError(f"{opened.path} does not fit {_describe(model)}: {found.describe()}.")
+            raise ValueError(
+                f"{opened.path} does not fit {_describe(model)}: {found.describe()}. "
+                f"{_advice(model, found, opened.path)}"
+            )
         values = {tensor: checkpoint.read(tensor) for tensor in found.sources}
         if include_optimizer:
             _restore_optimizer(model, checkpoint)
@@ -89,6 +93,7 @@ def restore(
         excluded=tuple(found.excluded),
         left_out=found.left_out,
         is_averaged=found.is_averaged,
+        offers_averages=found.offers_averages,
     )
 
 
@@ -97,9 +102,21 @@ def _head_of(model: keras.Layer | tf.Module) -> list[str]:
     if not isinstance(variant, models.Variant):
         raise ValueError(
             f"{model.name} is no model of the zoo, so it is not known which layers are its head: "
-            "name them with exclude."
+            "name them with exclude (--exclude)."
         )
     return [f"{model.name}/{scope}" for scope in variant.head_scopes]
+
+
+def _advice(model: keras.Layer | tf.Module, found: Fit, path: Path) -> str:
+    """What may help a user whose file does not fit."""
+    if isinstance(getattr(model, "variant", None), models.Variant):
+        heads = tuple(f"{scope}/" for scope in _head_of(model))
+        if all(name.startswith(heads) for name in found.different):
+            return (
+                "Only the head differs: exclude_head=True (--exclude-head) leaves the model its "
+                "own, and a model with the file's num_classes (--option num_classes=N) takes it."
+            )
+    return f"`shimzoo inspect {shlex.quote(str(path))}` tells what it is."
 
 
 def _restore_optimizer(model: keras.Model, checkpoint: Checkpoint) -> None:

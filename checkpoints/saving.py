@@ -1,5 +1,7 @@
 """Saving checkpoints, so that a killed process leaves the old one or the new one, never a mix."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import os
@@ -7,14 +9,19 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from . import optimizer_state
-from .names import by_tf1_name
+from .names import by_tf1_name, variables_of
 from .tensorflow_files import INTERNAL_PREFIX, NAMED_VARIABLES
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from .names import AnyVariable
 
 # Format -> how the path has to end; those without an ending are prefixes of several files.
 SUFFIXES = {
@@ -25,20 +32,27 @@ SUFFIXES = {
     "safetensors": ".safetensors",
 }
 FORMATS = tuple(SUFFIXES)
+# What people call HDF5 files, as Keras 2 did; no format has such an ending.
+_HDF5_SUFFIXES = (".h5", ".hdf5")
 
 
 def save(
-    model: keras.Model, path: str | Path, format: str = "tf1", *, include_optimizer: bool = False
+    model: keras.Layer | tf.Module,
+    path: str | Path,
+    format: str | None = None,
+    *,
+    include_optimizer: bool = False,
 ) -> None:
     """Saves all variables of a model.
 
     An older checkpoint of that path is replaced as the last step, at once.
 
     Args:
-        model: A built model.
+        model: A built model. A layer that is no model, or a `tf.Module`, has no `"h5"` and
+            `"keras"` files.
         path: For `"tf1"` and `"tf2"` the prefix of the files to write, for the others a file name
             that ends as `SUFFIXES` says. Missing directories are made.
-        format: `"tf1"` is a name-based checkpoint in TF1's V2 format, for `tf.train.Saver` and for
+        format: None is that of the path's ending, `"tf1"` if it has none. `"tf1"` is a name-based checkpoint in TF1's V2 format, for `tf.train.Saver` and for
             every version of the model. `"tf2"` is a `tf.train.Checkpoint` of `model`, and of a
             dict `variables` from TF1 names to variables, by which every version of the model
             finds its own. `"h5"` is Keras' file for `load_weights`, `"keras"` the one for
@@ -53,13 +67,16 @@ def save(
         OSError: The files can't be written; an older checkpoint is left as it was.
     """
     path = Path(path)
+    format = format or format_of(path)
     check_target(path, format)
-    if not model.weights:
+    if not variables_of(model):
         raise ValueError(f"{model.name} has no variables yet: call it on images, or build it.")
     write(model, path, format, optimizer_state.tensors_of(model) if include_optimizer else {})
 
 
-def write(model: keras.Model, path: Path, format: str, state: Mapping[str, np.ndarray]) -> None:
+def write(
+    model: keras.Layer | tf.Module, path: Path, format: str, state: Mapping[str, np.ndarray]
+) -> None:
     """Writes a model's variables, and more tensors by TF1 name, such as an optimizer's.
 
     Args:
@@ -75,6 +92,12 @@ def write(model: keras.Model, path: Path, format: str, state: Mapping[str, np.nd
     if state and format in ("h5", "keras"):
         raise ValueError(
             f"format {format!r} has no TF1 names for an optimizer's state: it holds Keras' own."
+        )
+    if format in ("h5", "keras") and not isinstance(model, keras.Model):
+        raise ValueError(
+            f"Format {format!r} is for a keras.Model, and {model.name} is a "
+            f"{type(model).__name__}: {', '.join(f for f in FORMATS if f not in ('h5', 'keras'))} "
+            "hold it."
         )
     if format == "h5":
         _publish_file(path, model.save_weights)
@@ -101,10 +124,16 @@ def check_target(path: Path, format: str) -> None:
     """Raises ValueError if the format is none of `FORMATS`, or the path does not suit it."""
     if format not in FORMATS:
         raise ValueError(f"There is no format {format!r}; formats are {', '.join(FORMATS)}.")
-    if format_of(path, without_suffix="") != (format if SUFFIXES[format] else ""):
-        others = " or ".join(filter(None, SUFFIXES.values()))
-        ending = f"end in {SUFFIXES[format]}" if SUFFIXES[format] else f"not end in {others}"
-        raise ValueError(f"A path for format {format!r} has to {ending}: {path}")
+    said = format_of(path, without_suffix="")
+    if not said and path.suffix in _HDF5_SUFFIXES:
+        raise ValueError(f"{path}: a weights file of Keras has to end in .weights.h5; use that.")
+    if SUFFIXES[format] and said != format:
+        raise ValueError(f"A path for format {format!r} has to end in {SUFFIXES[format]}: {path}")
+    if said and not SUFFIXES[format]:
+        raise ValueError(
+            f"{path} has the ending of format {said!r}, and format {format!r} has none: leave out "
+            "the one or the other."
+        )
 
 
 def _write_safetensors(tensors: Mapping[str, np.ndarray], path: Path) -> None:
@@ -126,11 +155,16 @@ def _write_safetensors(tensors: Mapping[str, np.ndarray], path: Path) -> None:
     _publish_file(path, write_file)
 
 
-def _values_of(model: keras.Model) -> dict[str, np.ndarray]:
+def _values_of(model: keras.Layer | tf.Module) -> dict[str, np.ndarray]:
     return {
-        name: keras.ops.convert_to_numpy(variable.value)
-        for name, variable in by_tf1_name(model.weights).items()
+        name: keras.ops.convert_to_numpy(_inner(variable))
+        for name, variable in by_tf1_name(variables_of(model)).items()
     }
+
+
+def _inner(variable: AnyVariable) -> Any:
+    """The variable of the backend."""
+    return variable.value if isinstance(variable, keras.Variable) else variable
 
 
 def _publish_file(path: Path, write: Callable[[Path], None]) -> None:
@@ -178,7 +212,7 @@ def _write_objects(prefix: Path, objects: Mapping[str, Any]) -> None:
 
 
 def checkpoint_objects(
-    model: keras.Model, state: Mapping[str, np.ndarray] | None = None
+    model: keras.Layer | tf.Module, state: Mapping[str, np.ndarray] | None = None
 ) -> dict[str, Any]:
     """What a `tf.train.Checkpoint` has to hold so that every version of a model can restore it.
 
@@ -194,10 +228,10 @@ def checkpoint_objects(
 
     more = {name: tf.Variable(value) for name, value in (state or {}).items()}
     if keras.config.backend() == "tensorflow":
-        named = by_tf1_name(model.weights).items()
+        named = by_tf1_name(variables_of(model)).items()
         return {
             "model": model,
-            NAMED_VARIABLES: {name: variable.value for name, variable in named} | more,
+            NAMED_VARIABLES: {name: _inner(variable) for name, variable in named} | more,
         }
     copies = {name: tf.Variable(value) for name, value in _values_of(model).items()}
     return {NAMED_VARIABLES: copies | more}

@@ -23,6 +23,8 @@ NAMED_VARIABLES = "variables"
 INTERNAL_PREFIX = "_shimzoo/"
 
 _OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+# The last bytes of a file in the format of LevelDB's tables.
+_TABLE_END = bytes.fromhex("57fb808b247547db")
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
@@ -40,6 +42,11 @@ def open_tensorflow_checkpoint(path: Path) -> Checkpoint:
     """
     import tensorflow as tf
 
+    if path.is_file() and not _is_table(path):
+        raise ValueError(
+            f"{path} is not a checkpoint, or a damaged one: it does not end as TensorFlow's files "
+            f"do. Known are {KNOWN_FILES}."
+        )
     # TensorFlow's reader translates some of its errors into Python's.
     reader_errors = (tf.errors.OpError, RuntimeError, ValueError, IndexError, MemoryError)
     try:
@@ -74,6 +81,13 @@ def open_tensorflow_checkpoint(path: Path) -> Checkpoint:
 
     nameless = _checkpoint(path, "tf2", places, specs, get_tensor)
     return dataclasses.replace(nameless, named_by=named_by)
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file ends as checkpoints of version V1 do, which TensorFlow else warns of."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_TABLE_END)))
+        return file.read() == _TABLE_END
 
 
 def _checkpoint(

@@ -81,8 +81,39 @@ def test_verified_against_the_source(prefix, tmp_path, format):
     assert done.difference < 1e-5
     assert str(done).splitlines()[1:] == [
         f"Wrote {target} ({format}, native).",
-        f"Verified: outputs differ by {done.difference:.1g} of the largest.",
+        "Verified: the outputs are equal."
+        if done.difference == 0
+        else "Verified: the outputs differ by rounding alone, at most by "
+        f"{done.difference:.1g} of the largest one.",
     ]
+
+
+def test_how_a_verified_conversion_reads(tmp_path):
+    report = checkpoints.RestoreReport(tmp_path, "tf1", {}, {}, (), {}, False)
+    done = checkpoints.Conversion(report, tmp_path, "tf1", "native", (), 0.0)
+    assert str(done).endswith("Verified: the outputs are equal.")
+
+
+def test_an_optimizer_that_is_not_there_is_told(prefix, tmp_path):
+    checkpoints.convert(prefix, tmp_path / "without.safetensors", model=NAME)
+    with pytest.raises(ValueError, match=r"has no optimizer's state .* \(--include-optimizer\)"):
+        checkpoints.convert(
+            tmp_path / "without.safetensors",
+            tmp_path / "model.ckpt",
+            model=NAME,
+            include_optimizer=True,
+        )
+    assert not (tmp_path / "model.ckpt.index").exists()
+
+
+def test_what_is_taken_along_is_not_left_out(prefix, tmp_path):
+    done = checkpoints.convert(
+        prefix, tmp_path / "model.ckpt", model=NAME, exclude_head=True, include_optimizer=True
+    )
+    assert done.state == ("global_step",)
+    assert done.source.left_out.keys() == {"excluded"}
+    assert str(done).splitlines()[0].endswith("; excluded 2, which keep their values.")
+    assert "left out" not in str(done)
 
 
 def test_a_keras_file_is_a_model_that_loads_in_safe_mode(prefix, tmp_path):
@@ -108,6 +139,11 @@ def test_another_head_is_made_anew(prefix, tmp_path):
     ("settings_", "message"),
     [
         ({"format": "h5"}, "has to end in .weights.h5"),
+        (
+            {"num_classes": 11},
+            r"Only the head differs: exclude_head=True \(--exclude-head\) .* num_classes=N",
+        ),
+        ({"model": "resnet_v1_50"}, "`shimzoo inspect .*` tells what it is"),
         ({"format": "tf3"}, "no format 'tf3'"),
         ({"to_stage": "nativ"}, "no stage 'nativ'"),
         ({"from_stage": "nativ"}, "no stage 'nativ'"),

@@ -117,6 +117,27 @@ def test_a_frozen_graph(zoo, values, use_resource, import_scope, tmp_path):
         assert (report.path, report.format) == (path, "graph")
 
 
+@pytest.mark.parametrize("stage", models.STAGES)
+@pytest.mark.parametrize("path", ["", "fingerprint.pb", "saved_model.pb"])
+def test_a_saved_model_of_tf2(zoo, values, stage, path, tmp_path):
+    model = zoo[stage]
+    for weight in model.weights:
+        weight.assign(values[checkpoints.tf1_name(weight)])
+    tf.saved_model.save(model, str(tmp_path / "saved"))
+    (tmp_path / "saved" / "keras_metadata.pb").write_bytes(b"")
+    report = restored(zoo["native"], tmp_path / "saved" / path, values)
+    assert report.path == tmp_path / "saved" / "variables" / "variables"
+
+
+def test_a_saved_model_without_variables(zoo, tmp_path):
+    for name in ("saved_model.pb", "fingerprint.pb"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(
+        FileNotFoundError, match=r"a SavedModel without variables/\. What its graph"
+    ):
+        checkpoints.restore(zoo["native"], tmp_path)
+
+
 def test_a_graph_that_is_not_frozen(zoo, values, tmp_path):
     with tf.Graph().as_default() as graph:
         graph_of(values)
@@ -193,9 +214,13 @@ def test_averages_of_trainable_variables_alone(zoo, values, tmp_path):
     trainable = [name for name in values if "moving_" not in name]
     prefix = formula_checkpoint.write(tmp_path / "some", with_averages(values, trainable))
     assert not restored(zoo["native"], prefix, values).is_averaged
+    report = restored(zoo["native"], prefix, values)
+    assert "moving average: ema=True (--ema yes) takes it." in str(report)
+    assert "ema=True" not in str(restored(zoo["native"], prefix, values, ema=False))
     mixed = {name: value + (name in trainable) for name, value in values.items()}
     assert restored(zoo["native"], prefix, mixed, ema=True).is_averaged
     fewer = formula_checkpoint.write(tmp_path / "fewer", with_averages(values, trainable[1:]))
+    assert "ema=True" not in str(restored(zoo["native"], fewer, values))
     with pytest.raises(ValueError, match=f"no moving averages of 1 trainable .*{trainable[0]}"):
         checkpoints.restore(zoo["native"], fewer, ema=True)
 
@@ -275,6 +300,17 @@ def archive_of(path, name, **attributes):
         member.size = len(content) if member.type == tarfile.REGTYPE else 0
         tar.addfile(member, io.BytesIO(content))
     return path
+
+
+@pytest.mark.parametrize("suffix", [".tgz", ".tar"])
+def test_a_truncated_archive_is_told_as_such(zoo, tmp_path, suffix):
+    (tmp_path / "model.ckpt").write_bytes(np.random.default_rng(0).bytes(1 << 20))
+    path = tmp_path / f"model{suffix}"
+    with tarfile.open(path, "w:gz" if suffix == ".tgz" else "w") as tar:
+        tar.add(tmp_path / "model.ckpt", "model.ckpt")
+    path.write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(ValueError, match=r"it is cut off in the middle of 'model\.ckpt'"):
+        checkpoints.restore(zoo["native"], path)
 
 
 @pytest.mark.parametrize(

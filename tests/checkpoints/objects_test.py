@@ -160,7 +160,10 @@ def test_g16_what_is_excluded_keeps_its_values(tmp_path):
             {"exclude": ["net/logitss"]},
             r"'net/logitss', which matches no variable .* Near it: net/l",
         ),
-        ({"ema": True}, r"has no moving averages of 4 trainable variables: .* Pass ema=False"),
+        (
+            {"ema": True},
+            r"has no moving averages of 4 trainable variables: .* The variables themselves are taken with ema=False",
+        ),
         ({"ema": 1.0}, r"ema=1.0 is not allowed"),
         ({"exclude_head": True}, r"is no model of the zoo"),
         ({"include_optimizer": True}, r"has no optimizer: compile it"),

@@ -407,6 +407,13 @@ def test_files_that_are_no_checkpoints(zoo, tmp_path, name):
     assert_refused(zoo["native"], tmp_path / name, ValueError, "or a damaged one")
 
 
+def test_a_text_is_told_from_a_checkpoint_without_tensorflows_warning(tmp_path, capfd):
+    (tmp_path / "README.md").write_text("# Not a checkpoint\n" * 50)
+    with pytest.raises(ValueError, match=r"does not end as TensorFlow's files do\. Known are"):
+        checkpoints.inspect(tmp_path / "README.md")
+    assert capfd.readouterr().err == ""
+
+
 def test_what_is_not_there(zoo, copy, tmp_path):
     model = zoo["native"]
     assert_refused(model, tmp_path / "copyy", FileNotFoundError, "Near are copy.")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo import checkpoints
+from shimzoo.checkpoints.opening import open_checkpoint
 
 PATHS = {
     "tf1": "model.ckpt",
@@ -176,6 +177,29 @@ def test_a_full_disk_leaves_the_old_checkpoint(model, tmp_path, format):
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+def test_the_ending_says_the_format(model, tmp_path, format):
+    path = tmp_path / PATHS[format]
+    checkpoints.save(model, path)
+    with open_checkpoint(path) as opened:
+        assert opened.format == ("tf1" if format == "tf2" else format)
+
+
+@pytest.mark.parametrize("format", ["tf1", "tf2", "safetensors"])
+def test_a_module_is_saved_too(tmp_path, format):
+    module = tf.Module(name="net")
+    module.dense = keras.layers.Dense(2, name="dense")
+    module.dense.build([None, 3])
+    module.scale = tf.Variable([2.0, 3.0], name="scale")
+    checkpoints.save(module, tmp_path / PATHS[format], format)
+    kernel = module.dense.kernel.numpy()
+    module.dense.kernel.assign(np.zeros([3, 2]))
+    module.scale.assign([0.0, 0.0])
+    checkpoints.restore(module, tmp_path / PATHS[format])
+    np.testing.assert_array_equal(module.dense.kernel, kernel)
+    np.testing.assert_array_equal(module.scale, [2.0, 3.0])
+
+
 def test_a_directory_that_can_not_be_made(model, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="could not be written"):
@@ -189,8 +213,15 @@ def test_what_is_refused(model, tmp_path):
         checkpoints.save(model, tmp_path / "x", "tf3")
     with pytest.raises(ValueError, match=r"'h5' has to end in .weights.h5"):
         checkpoints.save(model, tmp_path / "x", "h5")
-    with pytest.raises(ValueError, match=r"'tf1' has to not end in .weights.h5 or "):
+    with pytest.raises(ValueError, match=r"the ending of format 'h5', and format 'tf1' has none"):
         checkpoints.save(model, tmp_path / "x.weights.h5", "tf1")
+    for name, format in (("x.h5", None), ("x.hdf5", None), ("x.h5", "tf1"), ("x.h5", "h5")):
+        with pytest.raises(ValueError, match=r"has to end in \.weights\.h5; use that"):
+            checkpoints.save(model, tmp_path / name, format)
+    module = tf.Module(name="net")
+    module.variable = tf.Variable(1.0)
+    with pytest.raises(ValueError, match=r"'keras' is for a keras\.Model, and net is a Module"):
+        checkpoints.save(module, tmp_path / "x.keras")
     with pytest.raises(ValueError, match="no variables yet"):
         checkpoints.save(keras.Sequential([keras.layers.Dense(2)]), tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
