@@ -354,7 +354,7 @@ def convert(
         typer.Argument(
             metavar="TARGET",
             help="What to write: a name that ends in .weights.h5, .keras or .safetensors, or else "
-            "the prefix of a checkpoint's files.",
+            "the prefix of a checkpoint's files. An older one is replaced.",
         ),
     ],
     model: Annotated[
@@ -476,7 +476,7 @@ def _literal(text: str) -> Any:
 
 @contextlib.contextmanager
 def _working(what: str) -> Iterator[None]:
-    """Shows on a terminal that something goes on, once it takes longer than a second."""
+    """Shows on stderr that something goes on, once it takes longer than a second."""
     import rich.console
     import rich.progress
 
@@ -488,7 +488,10 @@ def _working(what: str) -> Iterator[None]:
     ]
     progress = rich.progress.Progress(*columns, console=console, transient=True)
     progress.add_task(what)
-    start = threading.Timer(1.0, progress.start)
+    line = f"shimzoo: {what} ..."
+    start = threading.Timer(
+        1.0, progress.start if console.is_terminal else lambda: typer.echo(line, err=True)
+    )
     start.start()
     try:
         yield

@@ -52,8 +52,9 @@ def save(
             `"keras"` files.
         path: For `"tf1"` and `"tf2"` the prefix of the files to write, for the others a file name
             that ends as `SUFFIXES` says. Missing directories are made.
-        format: None is that of the path's ending, `"tf1"` if it has none. `"tf1"` is a name-based checkpoint in TF1's V2 format, for `tf.train.Saver` and for
-            every version of the model. `"tf2"` is a `tf.train.Checkpoint` of `model`, and of a
+        format: None is that of the path's ending, `"tf1"` if it has none. `"tf1"` is a name-based
+            checkpoint in TF1's V2 format, for `tf.train.Saver` and for every version of the model.
+            `"tf2"` is a `tf.train.Checkpoint` of `model`, and of a
             dict `variables` from TF1 names to variables, by which every version of the model
             finds its own. `"h5"` is Keras' file for `load_weights`, `"keras"` the one for
             `keras.saving.load_model`, and `"safetensors"` has the tensors by TF1 name.

@@ -10,6 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shimzoo import checkpoints, models
+from shimzoo.checkpoints import inspection
 from shimzoo.tests.checkpoints import formula_checkpoint
 from shimzoo.tests.data import goldens
 from shimzoo.tests.models import ladder_plan
@@ -197,6 +198,48 @@ def test_an_unknown_file_comes_with_the_nearest(tmp_path):
     assert found.candidates[0].models[0] == NAME
     assert len(found.candidates[0].missing) == 136
     assert "none of the zoo's; nearest are mobilenet_v1_0.25_128 (136 not in the file" in str(found)
+
+
+@pytest.mark.parametrize("stage", ["native", "shimmed"])
+@pytest.mark.parametrize("format", ["h5", "keras"])
+def test_another_number_of_classes_is_known_without_names(tmp_path, format, stage):
+    path = path_in(tmp_path, "model", format)
+    checkpoints.save(models.create(NAME, stage, num_classes=10), path, format)
+    (candidate,) = checkpoints.inspect(path).candidates
+    assert NAME in candidate.models
+    assert candidate.describe().endswith(" with num_classes=10")
+
+
+def test_a_model_in_another_one_comes_with_its_scope(prefix, tmp_path):
+    reader = tf.train.load_checkpoint(prefix)
+    values = {
+        f"FeatureExtractor/{name}": reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if "/Logits/" not in name and name != "global_step"
+    }
+    values["BoxPredictor/weights"] = np.zeros([3], "float32")
+    found = checkpoints.inspect(formula_checkpoint.write(tmp_path / "detector.ckpt", values))
+    assert (
+        "without its head (num_classes=None) under scope FeatureExtractor/: "
+        "use --rename FeatureExtractor/MobilenetV1/=MobilenetV1/\n"
+    ) in str(found)
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".weights.h5"])
+def test_what_shares_nothing_with_the_zoo_is_compared_with_no_model(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(models, "create", None)
+    inputs = keras.Input([3])
+    path = tmp_path / f"model{suffix}"
+    checkpoints.save(keras.Model(inputs, keras.layers.Dense(2)(inputs)), path)
+    found = checkpoints.inspect(path)
+    assert found.candidates == ()
+    assert "none of the zoo's\n" in str(found)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("names", models.nets(), ids=lambda names: names[0])
+def test_how_many_variables_a_net_has(names):
+    assert len(models.create(names[0], "native").weights) == inspection.variable_count(names[0])
 
 
 def test_no_tensor_is_read(prefix, monkeypatch):
