@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import types
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.ops import gen_resource_variable_ops, gen_state_ops, resource_variable_ops
+from tensorflow.python.ops import resource_variable_ops, state_ops
 from tensorflow.python.types import core, trace
 
 from .call_state import current_call
@@ -157,13 +158,23 @@ class _OneVariable(trace.TraceType):
         return hash(self._key)
 
 
-def _writing_in_kept_dtype(write: Callable) -> Callable:
-    """Lets an op that writes to a variable's handle take values of the dtype it is read in.
+class _CastingOps(types.ModuleType):
+    """A module of ops as `state_ops` sees it: those that scatter take the dtype that is read.
 
     `tf.compat.v1.scatter_update` and its like ask a variable for handle and dtype apart, and some
     that do not agree make TensorFlow end the process.
     """
 
+    def __init__(self, module: types.ModuleType) -> None:
+        super().__init__(module.__name__)
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        op = getattr(self._module, name)
+        return _writing_in_kept_dtype(op) if name.startswith("resource_scatter_") else op
+
+
+def _writing_in_kept_dtype(write: Callable) -> Callable:
     def casting_write(handle: Any, indices: Any, updates: Any, *args: Any, **kwargs: Any) -> Any:
         kept = resource_variable_ops.get_eager_safe_handle_data(handle).shape_and_type
         if kept and tf.is_tensor(updates):
@@ -173,16 +184,8 @@ def _writing_in_kept_dtype(write: Callable) -> Callable:
     return casting_write
 
 
-_SCATTER_OPS = [
-    *((gen_resource_variable_ops, f"resource_scatter_{name}") for name in ("mul", "div", "update")),
-    *(
-        (module, f"resource_scatter_{prefix}{name}")
-        for module, prefix in ((gen_resource_variable_ops, ""), (gen_state_ops, "nd_"))
-        for name in ("add", "sub", "max", "min")
-    ),
-    (gen_state_ops, "resource_scatter_nd_update"),
-]
 # (module, name, value): in place of what TensorFlow writes with, while a decorated method runs.
 REPLACEMENTS: list[tuple[Any, str, Any]] = [
-    (module, name, _writing_in_kept_dtype(getattr(module, name))) for module, name in _SCATTER_OPS
+    (state_ops, module, _CastingOps(getattr(state_ops, module)))
+    for module in ("gen_resource_variable_ops", "gen_state_ops")
 ]
