@@ -37,7 +37,10 @@ def bits(model):
     return {checkpoints.tf1_name(w): w.numpy().tobytes() for w in model.weights}
 
 
-@pytest.mark.parametrize("name", ladder_plan.EVERYDAY)
+@pytest.mark.parametrize(
+    "name",
+    ladder_plan.names(ladder_plan.EVERYDAY.__contains__, ladder_plan.EVERYDAY_PROCESSES),
+)
 @settings(max_examples=2)
 @given(data=st.data())
 def test_a_round_trip_over_all_formats_and_stages_is_bit_exact(name, tmp_path_factory, data):
