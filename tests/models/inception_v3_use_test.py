@@ -67,7 +67,9 @@ def test_the_auxiliary_heads_kernel_follows_the_image(fresh, stage):
 
 @every_stage
 def test_images_that_the_auxiliary_heads_kernel_does_not_fit(fresh, stage):
-    message = "weights were made for images of 139x139 pixels and do not fit those of 299x299 "
+    message = (
+        "weights were made for images of 139x139 pixels and do not fit those of 299x299 pixels: "
+    )
     images = goldens.image((1, 299, 299, 3))
     for call in (fresh[stage], fresh[stage].end_points):
         with pytest.raises(ValueError, match=message):
