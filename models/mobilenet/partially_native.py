@@ -163,6 +163,11 @@ class MobilenetV1(keras.Model):
             ]
         self.body = tuple(body)  # `tf.train.Checkpoint` does not see layers in a list.
 
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Makes all weights, for a file that is loaded, under the names that a call gives them."""
+        sides = [side or self.variant.input_size for side in config["input_shape"][1:3]]
+        self(keras.ops.zeros((1, *sides, 3)))
+
     @shim.track_tf1_style_variables
     def _forward(self, images, training) -> tuple:
         with (
