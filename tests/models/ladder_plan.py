@@ -16,6 +16,13 @@ EVERYDAY = (
     "resnet_v1_50",
     "resnet_v2_50",
 )
+# Used in every way, saved and misused, every day.
+EVERYDAY_IN_USE = (
+    "mobilenet_v1_0.25_128",
+    "mobilenet_v2_0.35_96",
+    "mobilenet_v3_small_1.0_224",
+    "resnet_v1_50",
+)
 # What takes minutes, in processes of its own, runs with these every day.
 EVERYDAY_PROCESSES = ("mobilenet_v1_0.25_128", "resnet_v1_50")
 # Variables and end points at the published size, where there is a table of them.
