@@ -280,7 +280,8 @@ class Layer(Inspected, CheckpointedByAttribute):
         if self.dtype is not None and not self.dtype.is_floating:
             raise TypeError(
                 f"{type(self).__name__} layer {self.name} needs floating-point inputs, got "
-                f"{self.dtype.name}. Cast the inputs first."
+                f"{self.dtype.name}. Cast the inputs first: there are no initial weights of a "
+                "non-floating point type."
             )
 
     def _named(self, regularizer: Callable | None, weight_name: str) -> Callable | None:
