@@ -18,7 +18,7 @@ from shimzoo import cli, shim
 from shimzoo.tools.benchmark import shim_overhead, shim_overhead_report, shim_overhead_worker
 from shimzoo.tools.benchmark.driver import Contender, ContenderError, interleaved
 from shimzoo.tools.benchmark.plain_resnet import PlainResNet
-from shimzoo.tools.benchmark.summary import Summary, paired_ratio
+from shimzoo.tools.benchmark.summary import Ratio, Summary
 
 shim.install()
 
@@ -120,18 +120,38 @@ def test_no_contender_outlives_the_driver():
 def test_summaries_are_medians_and_quartiles():
     assert Summary.of([4.0, 1.0, 3.0, 2.0, 5.0]) == Summary(3.0, 2.0, 4.0)
     # Both drift to double; in each round the first takes half of the second's time.
-    assert paired_ratio([1.0, 2.0, 1.5], [2.0, 4.0, 3.0]) == Summary(0.5, 0.5, 0.5)
+    assert Ratio.paired([1.0, 2.0, 1.5], [2.0, 4.0, 3.0]) == Ratio(0.5, 0.5, 0.5)
+    assert Ratio.paired([1.0], [2.0]) == Ratio(0.5, 0.5, 0.5)
+
+
+def test_a_ratios_interval_narrows_with_the_rounds():
+    random = np.random.default_rng(0)
+    few, many = (
+        Ratio.paired(random.normal(1.0, 0.1, rounds), np.ones(rounds)) for rounds in (20, 2000)
+    )
+    for ratio in (few, many):
+        assert ratio.low < ratio.median < ratio.high
+        assert ratio.low < 1.0 < ratio.high
+    assert many.high - many.low < 0.3 * (few.high - few.low)
 
 
 def test_rows_hold_the_shim_against_each_contender():
-    samples = {"shim": [1.0, 3.0], "official_shim": [2.0, 4.0], "plain": [1.0, 2.0]}
+    samples = {"shim": [1.0, 3.0], "official_shim": [1.6, 4.0], "plain": [1.0, 2.0]}
     shim, official, plain = shim_overhead.time_rows("eager_inference", samples)
     assert (shim.median, shim.ratio_median, shim.outcome) == (2.0, None, "")
-    assert (official.median, official.ratio_median) == (3.0, 0.625)
+    assert (official.median, official.ratio_median) == (2.8, 0.6875)
     assert (official.target, official.outcome) == (0.6, "missed")
     assert (plain.ratio_median, plain.outcome) == (1.25, "")
-    (_, plain) = shim_overhead.time_rows("step_forward", {"shim": [1.0], "plain": [1.0]})
-    assert (plain.target, plain.outcome) == (1.02, "ok")
+
+
+@pytest.mark.parametrize(
+    ("shim_times", "outcome"),
+    [([1.0, 1.0, 1.0], "ok"), ([1.1, 1.2, 1.3], "missed"), ([0.9, 1.1, 1.3], "unclear")],
+)
+def test_a_ratio_above_its_target_is_missed_where_the_rounds_tell_it_apart(shim_times, outcome):
+    samples = {"shim": shim_times, "plain": [1.0] * 3}
+    (_, plain) = shim_overhead.time_rows("step_forward", samples)
+    assert (plain.target, plain.outcome) == (1.02, outcome)
 
 
 @pytest.fixture
@@ -154,7 +174,7 @@ def test_the_csv_file_has_a_line_for_each_contender_and_measure(rows, tmp_path):
     line = next(line for line in lines if line["contender"] == "official_shim")
     assert list(line) == [
         *["contender", "measure", "rounds", "median", "q1", "q3"],
-        *["ratio_median", "ratio_q1", "ratio_q3", "target", "outcome"],
+        *["ratio_median", "ratio_low", "ratio_high", "target", "outcome"],
         *["date", "git_commit", "cpu", "cores", "threads", "tensorflow", "batch_size"],
     ]
     assert (line["median"], line["ratio_median"], line["outcome"]) == ("2.0", "0.5", "ok")
@@ -232,18 +252,32 @@ def test_the_plain_contender_trains_as_the_shimmed_one_does(pair):
         np.testing.assert_allclose(variable, plain.by_name[variable.path], rtol=1e-5, atol=1e-5)
 
 
-def traced_ops(model, training):
-    def forward(images):
-        return model(images, training=training)
-
-    graph = tf.function(forward).get_concrete_function(IMAGES).graph
+def traced_ops(step):
+    graph = tf.function(step).get_concrete_function(IMAGES).graph
     return collections.Counter(op.type for op in graph.get_operations())
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_the_shim_traces_the_ops_of_the_plain_model_and_no_more(pair, training):
+    shimmed, plain = (
+        traced_ops(lambda images, model=model: model(images, training=training)) for model in pair
+    )
+    assert shimmed == plain
+
+
+def test_the_gradients_take_the_ops_of_the_plain_models_and_no_more(pair):
+    def step(model, variables):
+        def gradients(images):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(model(images, training=True)[0] ** 2)
+            return tape.gradient(loss, variables)
+
+        return traced_ops(gradients)
+
     shimmed, plain = pair
-    assert traced_ops(shimmed, training) == traced_ops(plain, training)
+    ops = step(shimmed, [variable.value for variable in shimmed.trainable_variables])
+    assert ops["Conv2DBackpropFilter"] == 54
+    assert ops == step(plain, plain.trainable_variables)
 
 
 def test_calls_of_a_small_layer_leave_nothing_in_the_global_graph():

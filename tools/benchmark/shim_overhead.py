@@ -29,7 +29,7 @@ from .shim_overhead_report import (
     table,
     write_csv,
 )
-from .summary import Summary, paired_ratio
+from .summary import Ratio, Summary
 
 SHIM = "shim"
 OFFICIAL_SHIM = "official_shim"
@@ -70,7 +70,6 @@ def run(rounds: int, out: Path | None = None) -> None:
 
 def started(name: str) -> contextlib.AbstractContextManager[Contender]:
     """Starts a contender by its name; it ends with the context."""
-    """Starts a contender by its name."""
     environment = {key: value for key, value in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
     environment |= {
         "KERAS_BACKEND": "tensorflow",
@@ -156,12 +155,12 @@ def time_rows(measure: str, samples: dict[str, list[float]]) -> list[Row]:
         summary = Summary.of(sample)
         row = Row(name, measure, len(sample), summary.median, summary.q1, summary.q3)
         if name != SHIM:
-            ratio = paired_ratio(samples[SHIM], sample)
+            ratio = Ratio.paired(samples[SHIM], sample)
             row = dataclasses.replace(
                 row,
                 ratio_median=ratio.median,
-                ratio_q1=ratio.q1,
-                ratio_q3=ratio.q3,
+                ratio_low=ratio.low,
+                ratio_high=ratio.high,
                 target=RATIO_TARGETS.get((measure, name)),
             )
         rows.append(row)

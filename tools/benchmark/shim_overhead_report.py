@@ -53,7 +53,8 @@ class Row:
         measure: a key of `TIMES` (in ms) or `GROWTHS`.
         rounds: how often it was measured.
         median, q1, q3: median and quartiles.
-        ratio_median, ratio_q1, ratio_q3: of the shim's time to this contender's, round by round.
+        ratio_median, ratio_low, ratio_high: median of the shim's time to this contender's, round by
+            round, and the median's 95 % confidence interval.
         target: what the ratio, or without one the median, is to be at most; None: nothing is asked.
     """
 
@@ -64,17 +65,22 @@ class Row:
     q1: float | None = None
     q3: float | None = None
     ratio_median: float | None = None
-    ratio_q1: float | None = None
-    ratio_q3: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
     target: float | None = None
 
     @property
     def outcome(self) -> str:
-        """Says "ok" or "missed"; nothing where nothing is asked or measured."""
+        """Says "ok", "missed", or nothing where nothing is asked or measured.
+
+        "unclear" is a ratio above its target by less than the rounds tell apart.
+        """
         value = self.median if self.ratio_median is None else self.ratio_median
         if self.target is None or value is None:
             return ""
-        return "ok" if value <= self.target else "missed"
+        if value <= self.target:
+            return "ok"
+        return "missed" if self.ratio_low is None or self.ratio_low > self.target else "unclear"
 
 
 def table(rows: Sequence[Row], left_out: Mapping[str, str]) -> rich.table.Table:
@@ -87,7 +93,7 @@ def table(rows: Sequence[Row], left_out: Mapping[str, str]) -> rich.table.Table:
     Returns:
         The table.
     """
-    columns = ("", "median", "quartiles", "ratio", "quartiles", "target", "")
+    columns = ("", "median", "quartiles", "ratio", "95 %", "target", "")
     report = rich.table.Table(box=None, padding=(0, 1, 0, 0), caption_justify="left")
     for number, column in enumerate(columns):
         report.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
@@ -101,11 +107,13 @@ def table(rows: Sequence[Row], left_out: Mapping[str, str]) -> rich.table.Table:
             _number(row.median, 1),
             _range(row.q1, row.q3, 1),
             _number(row.ratio_median, 3),
-            _range(row.ratio_q1, row.ratio_q3, 3),
+            _range(row.ratio_low, row.ratio_high, 3),
             "" if row.target is None else f"≤ {row.target:g}",
             row.outcome,
         )
-    notes = ["ratio: the shim's time to this contender's, round by round"]
+    notes = ["ratio: the shim's time to this contender's, median over the rounds and its interval"]
+    if any(row.outcome == "unclear" for row in rows):
+        notes.append("unclear: above the target by less than this many rounds tell apart")
     notes += [f"{name} is left out: {why}" for name, why in left_out.items()]
     report.caption = "\n".join(notes)
     return report

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.stats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,26 @@ class Summary:
         return cls(float(median), float(q1), float(q3))
 
 
-def paired_ratio(sample: Sequence[float], baseline: Sequence[float]) -> Summary:
-    """Sums up the round by round ratios of a sample to a baseline from the same rounds."""
-    return Summary.of([ours / theirs for ours, theirs in zip(sample, baseline, strict=True)])
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+    """Median of a ratio, and how far the rounds at hand pin it down.
+
+    Args:
+        median: the median.
+        low, high: its 95 % confidence interval.
+    """
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def paired(cls, sample: Sequence[float], baseline: Sequence[float]) -> Ratio:
+        """Sums up the round by round ratios of a sample to a baseline from the same rounds."""
+        ratios = np.divide(sample, baseline)
+        if np.ptp(ratios) == 0:  # A single round, which leaves nothing to resample, or no spread.
+            return cls(*[float(ratios[0])] * 3)
+        interval = scipy.stats.bootstrap(
+            [ratios], np.median, method="percentile", rng=np.random.default_rng(0)
+        ).confidence_interval
+        return cls(float(np.median(ratios)), float(interval.low), float(interval.high))
