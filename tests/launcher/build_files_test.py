@@ -7,13 +7,13 @@ import pytest
 from shimzoo.tests.launcher import source_tree
 
 # Each imports only from those before it.
-ROOMS = ("shim", "models", "checkpoints", "training", "tools", "cli.py")
+ROOMS = ("shim", "models", "checkpoints", "training", "tools", "cli")
 
 
 @pytest.fixture(scope="module")
 def files() -> list[Path]:
     files = source_tree.python_files()
-    assert Path("cli.py") in files
+    assert Path("cli/__init__.py") in files
     return files
 
 

@@ -1,0 +1,166 @@
+"""`shimzoo inspect` and `convert`."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+from typing import Annotated, Any
+
+import typer
+
+from .. import models
+from .app import Debug, app, working
+
+Checkpoint = Annotated[
+    pathlib.Path,
+    typer.Argument(
+        metavar="PATH",
+        help="TF1 or TF2 checkpoint (prefix, one of its files, or the directory), .tgz archive, "
+        "SavedModel directory, frozen graph (.pb), .weights.h5, .keras or .safetensors file.",
+    ),
+]
+
+
+@app.command()
+def inspect(
+    path: Checkpoint,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Show what a checkpoint is: format, the models it fits, its variables, averages and step."""
+    from ..training import startup
+
+    startup.import_tensorflow()
+    from .. import checkpoints
+
+    with working("comparing it with the models"):
+        found = checkpoints.inspect(path)
+    typer.echo(found.to_json() if as_json else str(found))
+
+
+@app.command()
+def convert(
+    source: Checkpoint,
+    target: Annotated[
+        pathlib.Path,
+        typer.Argument(
+            metavar="TARGET",
+            help="What to write: a name that ends in .weights.h5, .keras or .safetensors, or else "
+            "the prefix of a checkpoint's files. An older one is replaced.",
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="The model, as `shimzoo list` prints it.")
+    ],
+    to_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="tf1, tf2, h5, keras or safetensors. [default: that of TARGET's ending, or tf1]",
+        ),
+    ] = None,
+    from_stage: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Which version of the model --verify runs SOURCE in."),
+    ] = "shimmed",
+    to_stage: Annotated[
+        str, typer.Option(metavar="NAME", help="Which version of the model to write.")
+    ] = "native",
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW",
+            help="What in SOURCE is called how in the model: scopes end in '/', anything else is "
+            "a regular expression. Can be repeated.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Variables or scopes that are not taken from SOURCE, but made anew. Can be "
+            "repeated.",
+        ),
+    ] = None,
+    exclude_head: Annotated[
+        bool, typer.Option("--exclude-head", help="Likewise for the model's head.")
+    ] = False,
+    ema: Annotated[
+        str,
+        typer.Option(
+            metavar="CHOICE",
+            help="Moving averages in place of the variables: auto (where all have one), yes, no.",
+        ),
+    ] = "auto",
+    include_optimizer: Annotated[
+        bool,
+        typer.Option("--include-optimizer", help="Take along optimizer slots and the step."),
+    ] = False,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="An option of the model, such as num_classes=10. Can be repeated.",
+        ),
+    ] = None,
+    report: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="FILE", help="Write what came from where as JSON."),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Run SOURCE and TARGET on an image and compare.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Convert a checkpoint of a model: any format into any other, for any version of the model."""
+    choices: dict[str, Any] = {"auto": "auto", "yes": True, "no": False}
+    if ema not in choices:
+        raise typer.BadParameter(f"--ema {ema!r} is none of {', '.join(choices)}")
+    variant = models.get_variant(model)
+    for stage in (from_stage, to_stage):
+        models.check_stage(stage)
+    settings = {name: _literal(value) for name, value in _pairs("--option", option).items()}
+    renamed = _pairs("--rename", rename)
+    from ..training import startup
+
+    startup.import_tensorflow()
+    from .. import checkpoints
+
+    with working(f"converting to {target}"):
+        done = checkpoints.convert(
+            source,
+            target,
+            model=variant.name,
+            format=to_format,
+            from_stage=from_stage,
+            to_stage=to_stage,
+            rename=renamed or None,
+            exclude=exclude or [],
+            exclude_head=exclude_head,
+            ema=choices[ema],
+            include_optimizer=include_optimizer,
+            verify=verify,
+            **settings,
+        )
+    if report is not None:
+        done.source.save(report)
+    typer.echo(str(done))
+
+
+def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    pairs = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise typer.BadParameter(f"{option} {text!r} is not of the form NAME=VALUE")
+        pairs[name] = value
+    return pairs
+
+
+def _literal(text: str) -> Any:
+    """A number, True, False or None as Python writes them; anything else is a text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,50 @@
+"""Runs a command line, and reports what is wrong with it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+import typer.main
+
+# Each of these adds its commands to the application, in the order of the help.
+from . import benchmarks, checkpoints, train, zoo  # noqa: F401
+from .app import app
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command line.
+
+    Args:
+        arguments: What follows the program's name; None for this process' own.
+
+    Returns:
+        The exit code: 0; 2 for a wrong command line or setting; 1 for a failure on the way;
+        128 + the signal's number after a signal. `--debug` does not change it.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        command = typer.main.get_command(app)
+        return command.main(arguments, prog_name="shimzoo", standalone_mode=False) or 0
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    """Says in one line what was wrong."""
+    from ..training import TrainingFailed
+
+    bad_input = isinstance(error, typer.TyperException | ValueError | OSError | ModuleNotFoundError)
+    if isinstance(error, typer.TyperException):
+        message = error.format_message()
+    elif isinstance(error, OSError) and error.strerror and error.filename:
+        message = f"'{error.filename}': {error.strerror}"
+    else:
+        message = str(error)
+    if not bad_input and not isinstance(error, FloatingPointError | TrainingFailed):
+        message = f"{type(error).__name__}: {message} (--debug shows the traceback)"
+    typer.echo(f"shimzoo: error: {' '.join(message.split())}", err=True)
+    return 2 if bad_input else 1
