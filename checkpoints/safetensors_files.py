@@ -29,7 +29,7 @@ _DTYPES = {
 
 @contextlib.contextmanager
 def open_safetensors(path: Path) -> Iterator[Checkpoint]:
-    """Opens a file by its header; tensors are mapped into memory when they are read.
+    """Opens a file by its header; tensors are read one by one.
 
     Args:
         path: The file.
@@ -39,7 +39,9 @@ def open_safetensors(path: Path) -> Iterator[Checkpoint]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(safetensors.safe_open(path, framework="numpy"))
+            file = stack.enter_context(
+                safetensors.safe_open(path, framework="numpy", backend="pread")
+            )
             parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             specs = {
                 name: TensorSpec(tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), "?"))

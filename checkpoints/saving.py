@@ -152,6 +152,11 @@ def _inner(variable: AnyVariable) -> Any:
     return variable.value if isinstance(variable, keras.Variable) else variable
 
 
+def _as_array(value: Any) -> np.ndarray:
+    """What Keras would copy if it were an array already."""
+    return value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value)
+
+
 def _write_safetensors(tensors: Iterable[tuple[str, Any]], path: Path) -> None:
     import safetensors
     import safetensors.numpy
@@ -159,7 +164,7 @@ def _write_safetensors(tensors: Iterable[tuple[str, Any]], path: Path) -> None:
     packed = {}
     for name, value in tensors:
         # The library stores an array's memory as it lies there.
-        packed[name] = np.require(keras.ops.convert_to_numpy(value), requirements="C")
+        packed[name] = np.require(_as_array(value), requirements="C")
         if packed[name].dtype.kind not in "fiub":
             raise ValueError(
                 f"{name} is {packed[name].dtype}, which NumPy can't give to safetensors."
@@ -201,19 +206,16 @@ def _write_tensorflow_checkpoint(path: Path, write: Callable[[Path], None]) -> N
 def _write_bundle(tensors: Iterable[tuple[str, Any]], prefix: Path) -> None:
     import tensorflow as tf
 
-    names, values = [], []
-    for name, value in tensors:
-        names.append(name)
-        values.append(
-            tf.convert_to_tensor(
-                value if tf.is_tensor(value) else keras.ops.convert_to_numpy(value)
-            )
-        )
+    # As the values come: all of them as arrays too would take twice the memory.
+    named = {
+        name: tf.convert_to_tensor(value if tf.is_tensor(value) else _as_array(value))
+        for name, value in tensors
+    }
     tf.raw_ops.SaveV2(
         prefix=str(prefix),
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        tensors=values,
+        tensor_names=list(named),
+        shape_and_slices=[""] * len(named),
+        tensors=list(named.values()),
     )
 
 
