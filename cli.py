@@ -354,7 +354,7 @@ def convert(
         typer.Argument(
             metavar="TARGET",
             help="What to write: a name that ends in .weights.h5, .keras or .safetensors, or else "
-            "the prefix of a checkpoint's files. An older one is replaced.",
+            "the prefix of a checkpoint's files.",
         ),
     ],
     model: Annotated[
@@ -419,6 +419,9 @@ def convert(
     verify: Annotated[
         bool, typer.Option("--verify", help="Run SOURCE and TARGET on an image and compare.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is at TARGET's place.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Convert a checkpoint of a model: any format into any other, for any version of the model."""
@@ -449,6 +452,7 @@ def convert(
             ema=choices[ema],
             include_optimizer=include_optimizer,
             verify=verify,
+            overwrite=overwrite,
             **settings,
         )
     if report is not None:
@@ -474,6 +478,10 @@ def _literal(text: str) -> Any:
         return text
 
 
+# How long a command may work before it says so.
+_PATIENCE_S = 1.0
+
+
 @contextlib.contextmanager
 def _working(what: str) -> Iterator[None]:
     """Shows on stderr that something goes on, once it takes longer than a second."""
@@ -490,7 +498,7 @@ def _working(what: str) -> Iterator[None]:
     progress.add_task(what)
     line = f"shimzoo: {what} ..."
     start = threading.Timer(
-        1.0, progress.start if console.is_terminal else lambda: typer.echo(line, err=True)
+        _PATIENCE_S, progress.start if console.is_terminal else lambda: typer.echo(line, err=True)
     )
     start.start()
     try:
@@ -498,7 +506,8 @@ def _working(what: str) -> Iterator[None]:
     finally:
         start.cancel()
         start.join()
-        progress.stop()
+        if progress.live.is_started:  # Else the end of it would be a blank line.
+            progress.stop()
 
 
 benchmarks = typer.Typer(help="Measure what the shim and the models cost.")

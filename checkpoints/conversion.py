@@ -15,11 +15,11 @@ from .. import models
 from . import skeletons
 from .checkpoint import Checkpoint
 from .fitting import Ema, Rules
-from .names import by_tf1_name
+from .names import by_tf1_name, left_out_kind
 from .opening import open_checkpoint
 from .report import RestoreReport
 from .restoring import fitting, report_of, restore, rules_for
-from .saving import NAMED_FORMATS, check_target, format_of, write
+from .saving import NAMED_FORMATS, check_target, format_of, is_there, write
 
 # What `include_optimizer` takes along, of what `restore` leaves out.
 _STATE = ("optimizer slots", "optimizer counters", "global step")
@@ -51,7 +51,7 @@ class Conversion:
     def __str__(self) -> str:
         lines = [str(self.source), f"Wrote {self.target} ({self.format}, {self.stage})."]
         if self.state:
-            lines.append(f"Took along {len(self.state)} tensors of the optimizer.")
+            lines.append(f"Took along {self._state()}.")
         if self.difference == 0:
             lines.append("Verified: the outputs are equal.")
         elif self.difference is not None:
@@ -60,6 +60,13 @@ class Conversion:
                 f"{self.difference:.1g} of the largest one."
             )
         return "\n".join(lines)
+
+    def _state(self) -> str:
+        """What was taken along, in words."""
+        steps = [name for name in self.state if left_out_kind(name, ()) == "global step"]
+        others = len(self.state) - len(steps)
+        parts = [f"{others} tensor{'s' if others > 1 else ''} of the optimizer"] if others else []
+        return " and ".join([*parts, *(["the global step"] if steps else [])])
 
 
 def convert(
@@ -76,6 +83,7 @@ def convert(
     ema: Ema = "auto",
     include_optimizer: bool = False,
     verify: bool = False,
+    overwrite: bool = False,
     **options: Any,
 ) -> Conversion:
     """Reads a checkpoint of a model and writes it in another format, or for another version of it.
@@ -94,6 +102,7 @@ def convert(
         include_optimizer: Whether to take along the optimizer slots, its counters and the global
             step, between files that have TF1 names for them.
         verify: Whether to run source and target on an image and compare.
+        overwrite: Whether to replace what is at the target's place.
         **options: The model's, as for `models.create`. `num_classes` is the file's if it says.
 
     Returns:
@@ -101,6 +110,7 @@ def convert(
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
+        FileExistsError: There is something at the target's place, and it is not to be replaced.
         ValueError: The source is damaged or does not fit the model, the target's path does not suit
             its format, or the outputs differ.
         OSError: The target can't be written; an older one is left as it was.
@@ -108,6 +118,11 @@ def convert(
     target = Path(target)
     format = format or format_of(target)
     check_target(target, format)
+    if is_there(target, format) and not overwrite:
+        raise FileExistsError(
+            f"{target} is there already: choose another place, or overwrite=True (--overwrite) to "
+            "replace it."
+        )
     if include_optimizer and format in ("h5", "keras"):
         raise ValueError(f"format {format!r} has no TF1 names for an optimizer's state.")
     models.check_stage(from_stage)

@@ -1,14 +1,16 @@
 """Files of Keras, `.weights.h5` and `.keras`: read by place, and named by a model."""
 
+import collections
 import contextlib
 import dataclasses
 import functools
 import json
+import re
 import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import ml_dtypes
 import numpy as np
 
 from .checkpoint import Checkpoint, TensorSpec, first_line
+from .fitting import spec_of
 from .locating import KERAS_SUFFIXES, WEIGHTS_SUFFIX
 from .names import tf1_name
 
@@ -33,6 +36,8 @@ _ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
 )
+# The place of a variable of a native layer amid TF1 code, whose scope has bars for slashes.
+_OF_NATIVE_LAYER = re.compile(r".*/layer:(?P<scope>[^/]+)/vars/\d+")
 # What deflate makes of zeros at best.
 _MOST_GROWTH = 1100
 
@@ -132,7 +137,10 @@ def _named_by(opened: Checkpoint, file: Path, weights: h5py.File, model: keras.M
     noted: set[str] = set()
     with _damage_named(opened.path), _loading_replaced(model, note):
         model.load_weights(file)
-    places |= {place: place for place in sorted(opened.specs.keys() - noted)}
+    left = {place: opened.specs[place] for place in sorted(opened.specs.keys() - noted)}
+    of_layers = _named_by_shape(left, model)
+    places |= of_layers
+    places |= {place: place for place in left if place not in of_layers.values()}
 
     def read(name: str) -> np.ndarray:
         with _damage_named(opened.path):
@@ -152,6 +160,27 @@ def _dtype_of(stored: h5py.Dataset) -> np.dtype:
     if stored.dtype == np.dtype("V2") and stored.attrs.get("dtype") == "bfloat16":
         return np.dtype(ml_dtypes.bfloat16)
     return stored.dtype
+
+
+def _named_by_shape(left: Mapping[str, TensorSpec], model: keras.Model) -> dict[str, str]:
+    """Where the variables are that TF1 code makes in the model, and a native layer did in the file.
+
+    The file has the layer's scope, and numbers for its variables; their shapes tell which is which.
+    A layer with two of the same shape is left alone: nothing says which one comes first.
+    """
+    places: dict[str, dict[str, TensorSpec]] = collections.defaultdict(dict)
+    for place, spec in left.items():
+        if match := _OF_NATIVE_LAYER.fullmatch(place):
+            places[match["scope"].replace("|", "/")][place] = spec
+    named = {}
+    for scope, specs in places.items():
+        own = {tf1_name(v): spec_of(v) for v in model.weights if v.path.rpartition("/")[0] == scope}
+        by_shape = {spec: name for name, spec in own.items()}
+        if len(by_shape) == len(own) and sorted(map(str, by_shape)) == sorted(
+            map(str, specs.values())
+        ):
+            named |= {by_shape[spec]: place for place, spec in specs.items()}
+    return named
 
 
 def _tf1_name_in(key: str) -> str | None:

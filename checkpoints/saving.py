@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,8 @@ import numpy as np
 
 from . import optimizer_state
 from .names import by_tf1_name, is_tf1_variable, variables_of
+from .safetensors_files import write_safetensors
+from .scratch import publish_file, scratch_directory
 from .tensorflow_files import INTERNAL_PREFIX, NAMED_VARIABLES
 
 if TYPE_CHECKING:
@@ -104,9 +104,9 @@ def write(
             "hold it."
         )
     if format == "h5":
-        _publish_file(path, model.save_weights)
+        publish_file(path, model.save_weights)
     elif format == "keras":
-        _publish_file(path, model.save)
+        publish_file(path, model.save)
     elif format == "tf2":
         _write_tensorflow_checkpoint(
             path, functools.partial(_write_objects, checkpoint_objects(model, state))
@@ -114,7 +114,9 @@ def write(
     else:
         tensors = itertools.chain(_values_of(model), state.items())
         if format == "safetensors":
-            _publish_file(path, functools.partial(_write_safetensors, tensors))
+            # The library stores an array's memory as it lies there.
+            packed = {n: np.require(_as_array(value), requirements="C") for n, value in tensors}
+            publish_file(path, functools.partial(write_safetensors, packed))
         else:
             _write_tensorflow_checkpoint(path, functools.partial(_write_bundle, tensors))
 
@@ -157,45 +159,15 @@ def _as_array(value: Any) -> np.ndarray:
     return value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value)
 
 
-def _write_safetensors(tensors: Iterable[tuple[str, Any]], path: Path) -> None:
-    import safetensors
-    import safetensors.numpy
-
-    packed = {}
-    for name, value in tensors:
-        # The library stores an array's memory as it lies there.
-        packed[name] = np.require(_as_array(value), requirements="C")
-        if packed[name].dtype.kind not in "fiub":
-            raise ValueError(
-                f"{name} is {packed[name].dtype}, which NumPy can't give to safetensors."
-            )
-    try:
-        safetensors.numpy.save_file(packed, path)
-    except safetensors.SafetensorError as error:
-        raise OSError(str(error)) from error
-
-
-def _publish_file(path: Path, write: Callable[[Path], None]) -> None:
-    with _scratch_directory(path) as scratch:
-        write(scratch / path.name)
-        os.replace(scratch / path.name, path)
-
-
-@contextlib.contextmanager
-def _scratch_directory(path: Path) -> Iterator[Path]:
-    """A directory beside `path`, on the same file system, that does not outlive the writing."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-            yield Path(scratch)
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error}") from error
+def is_there(path: Path, format: str) -> bool:
+    """Whether saving to a path would replace something."""
+    return path.exists() or (not SUFFIXES[format] and Path(f"{path}.index").exists())
 
 
 def _write_tensorflow_checkpoint(path: Path, write: Callable[[Path], None]) -> None:
     import tensorflow as tf
 
-    with _scratch_directory(path) as scratch:
+    with scratch_directory(path) as scratch:
         try:
             write(scratch / path.name)
             _publish(scratch / path.name, path)
@@ -203,14 +175,22 @@ def _write_tensorflow_checkpoint(path: Path, write: Callable[[Path], None]) -> N
             raise OSError(error.message) from error
 
 
+def _as_tensor(value: Any) -> tf.Tensor:
+    """What TensorFlow would copy if it could."""
+    import tensorflow as tf
+
+    if tf.is_tensor(value):
+        return tf.convert_to_tensor(value)
+    array = _as_array(value)
+    if array.dtype.kind in "fiu" and array.flags.writeable and array.flags.c_contiguous:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.convert_to_tensor(array)  # What DLPack has no notion of, texts for instance.
+
+
 def _write_bundle(tensors: Iterable[tuple[str, Any]], prefix: Path) -> None:
     import tensorflow as tf
 
-    # As the values come: all of them as arrays too would take twice the memory.
-    named = {
-        name: tf.convert_to_tensor(value if tf.is_tensor(value) else _as_array(value))
-        for name, value in tensors
-    }
+    named = {name: _as_tensor(value) for name, value in tensors}
     tf.raw_ops.SaveV2(
         prefix=str(prefix),
         tensor_names=list(named),
