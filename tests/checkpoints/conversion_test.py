@@ -159,6 +159,36 @@ def test_no_first_values_are_computed_that_the_file_replaces(prefix, tmp_path, m
     assert bits(again) == bits(first)
 
 
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+def test_damage_that_shows_in_the_middle_writes_nothing(prefix, tmp_path, format):
+    source = tmp_path / "source.safetensors"
+    checkpoints.convert(prefix, source, model=NAME)
+    content = bytearray(source.read_bytes())
+    content[-1000] ^= 1
+    source.write_bytes(content)
+    target = path_in(tmp_path, "model", format)
+    with pytest.raises(ValueError, match="source.safetensors is damaged: MobilenetV1/"):
+        checkpoints.convert(source, target, model=NAME, format=format)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("stage", models.STAGES)
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(names, id=names[0], marks=[] if NAME in names else [pytest.mark.large])
+        for names in models.nets()
+    ],
+)
+def test_a_model_without_values_has_the_variables_of_one_with_them(names, stage):
+    made, model = skeletons.make(names[0], stage).model, models.create(names[0], stage)
+    described, expected = (
+        [(w.path, tuple(w.shape), w.dtype, w.trainable) for w in one.weights]
+        for one in (made, model)
+    )
+    assert described == expected
+
+
 def test_making_models_without_values_leaves_others_alone():
     made = skeletons.make(NAME)
     assert len(made.model.weights) == 137
