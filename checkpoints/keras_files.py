@@ -18,6 +18,8 @@ import h5py
 import keras
 import ml_dtypes
 import numpy as np
+from keras.src.backend.common import global_state
+from keras.src.saving import saving_lib
 
 from .checkpoint import Checkpoint, TensorSpec, first_line
 from .fitting import spec_of
@@ -45,6 +47,17 @@ _MOST_GROWTH = 1100
 def is_keras_file(path: Path) -> bool:
     """Whether Keras wrote it, to be judged by its name."""
     return path.name.endswith(KERAS_SUFFIXES)
+
+
+def remember_what_keras_skips() -> None:
+    """Spares Keras to find out for each layer anew which attributes it saves and loads none of.
+
+    It keeps the answer under one name and looks for it under another (3.15), which takes
+    a third of the time that it needs for a file of a large model.
+    """
+    name = "saving_attr_skiplist_Layer"
+    if global_state.get_global_attribute(name) is None:
+        global_state.set_global_attribute(name, saving_lib.get_attr_skipset("Layer"))
 
 
 @contextlib.contextmanager
@@ -135,6 +148,7 @@ def _named_by(opened: Checkpoint, file: Path, weights: h5py.File, model: keras.M
                 places[name] = place
 
     noted: set[str] = set()
+    remember_what_keras_skips()
     with _damage_named(opened.path), _loading_replaced(model, note):
         model.load_weights(file)
     left = {place: opened.specs[place] for place in sorted(opened.specs.keys() - noted)}
@@ -172,7 +186,7 @@ def _named_by_shape(left: Mapping[str, TensorSpec], model: keras.Model) -> dict[
     for place, spec in left.items():
         if match := _OF_NATIVE_LAYER.fullmatch(place):
             places[match["scope"].replace("|", "/")][place] = spec
-    named = {}
+    named: dict[str, str] = {}
     for scope, specs in places.items():
         own = {tf1_name(v): spec_of(v) for v in model.weights if v.path.rpartition("/")[0] == scope}
         by_shape = {spec: name for name, spec in own.items()}

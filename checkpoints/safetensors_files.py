@@ -106,4 +106,4 @@ def _checksums(path: Path, text: str) -> dict[str, int]:
 
 def _checksum(value: np.ndarray) -> int:
     # By its memory as bytes, which an array without elements or dimensions has as well.
-    return zlib.crc32(value.reshape(-1).view("uint8"))
+    return zlib.crc32(value.reshape(-1).view("uint8").data)

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from . import optimizer_state
+from .keras_files import remember_what_keras_skips
 from .names import by_tf1_name, is_tf1_variable, variables_of
 from .safetensors_files import write_safetensors
 from .scratch import publish_file, scratch_directory
@@ -103,6 +104,8 @@ def write(
             f"{type(model).__name__}: {', '.join(f for f in FORMATS if f not in ('h5', 'keras'))} "
             "hold it."
         )
+    if format in ("h5", "keras"):
+        remember_what_keras_skips()
     if format == "h5":
         publish_file(path, model.save_weights)
     elif format == "keras":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import itertools
 import os
 import shutil
 import sys
@@ -130,7 +129,7 @@ def measured(
     Returns:
         A row a pair, and the versions that the numbers depend on.
     """
-    pairs = list(itertools.product(FILES, repeat=2))
+    pairs = [(source, target) for source in FILES for target in FILES]
     taken: dict[tuple[str, str], list[dict[str, float]]] = {pair: [] for pair in pairs}
     with tempfile.TemporaryDirectory(prefix="shimzoo-benchmark-") as folder:
         sources = {format: Path(folder, "source", file) for format, file in FILES.items()}
