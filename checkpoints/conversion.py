@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import numpy as np
 
 from .. import models
+from . import skeletons
+from .checkpoint import Checkpoint
 from .fitting import Ema, Rules
+from .names import by_tf1_name, left_out_kind
 from .opening import open_checkpoint
 from .report import RestoreReport
-from .restoring import restore
-from .saving import check_target, format_of, write
-
-if TYPE_CHECKING:
-    import keras
+from .restoring import fitting, report_of, restore, rules_for
+from .saving import NAMED_FORMATS, check_target, format_of, is_there, write
 
 # What `include_optimizer` takes along, of what `restore` leaves out.
 _STATE = ("optimizer slots", "optimizer counters", "global step")
@@ -49,7 +51,7 @@ class Conversion:
     def __str__(self) -> str:
         lines = [str(self.source), f"Wrote {self.target} ({self.format}, {self.stage})."]
         if self.state:
-            lines.append(f"Took along {len(self.state)} tensors of the optimizer.")
+            lines.append(f"Took along {self._state()}.")
         if self.difference == 0:
             lines.append("Verified: the outputs are equal.")
         elif self.difference is not None:
@@ -58,6 +60,13 @@ class Conversion:
                 f"{self.difference:.1g} of the largest one."
             )
         return "\n".join(lines)
+
+    def _state(self) -> str:
+        """What was taken along, in words."""
+        steps = [name for name in self.state if left_out_kind(name, ()) == "global step"]
+        others = len(self.state) - len(steps)
+        parts = [f"{others} tensor{'s' if others > 1 else ''} of the optimizer"] if others else []
+        return " and ".join([*parts, *(["the global step"] if steps else [])])
 
 
 def convert(
@@ -74,6 +83,7 @@ def convert(
     ema: Ema = "auto",
     include_optimizer: bool = False,
     verify: bool = False,
+    overwrite: bool = False,
     **options: Any,
 ) -> Conversion:
     """Reads a checkpoint of a model and writes it in another format, or for another version of it.
@@ -92,6 +102,7 @@ def convert(
         include_optimizer: Whether to take along the optimizer slots, its counters and the global
             step, between files that have TF1 names for them.
         verify: Whether to run source and target on an image and compare.
+        overwrite: Whether to replace what is at the target's place.
         **options: The model's, as for `models.create`. `num_classes` is the file's if it says.
 
     Returns:
@@ -99,6 +110,7 @@ def convert(
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
+        FileExistsError: There is something at the target's place, and it is not to be replaced.
         ValueError: The source is damaged or does not fit the model, the target's path does not suit
             its format, or the outputs differ.
         OSError: The target can't be written; an older one is left as it was.
@@ -106,56 +118,62 @@ def convert(
     target = Path(target)
     format = format or format_of(target)
     check_target(target, format)
+    if is_there(target, format) and not overwrite:
+        raise FileExistsError(
+            f"{target} is there already: choose another place, or overwrite=True (--overwrite) to "
+            "replace it."
+        )
     if include_optimizer and format in ("h5", "keras"):
         raise ValueError(f"format {format!r} has no TF1 names for an optimizer's state.")
     models.check_stage(from_stage)
-    rules: dict[str, Any] = {
-        "rename": rename,
-        "exclude": exclude,
-        "exclude_head": exclude_head,
-        "ema": ema,
-    }
-    options = {**_classes_in(source, model, rename), **options}
-    written = models.create(model, to_stage, **options)
-    report = restore(written, source, **rules)
-    state = _state_in(source, report, rename) if include_optimizer else {}
+    models.check_stage(to_stage)
+    with open_checkpoint(source) as opened:
+        options = {**_classes_in(opened, model, rename), **options}
+        # By name all versions of a model are stored alike, and the native one is the soonest made.
+        made = skeletons.make(model, "native" if format in NAMED_FORMATS else to_stage, **options)
+        rules = rules_for(made.model, rename, exclude, exclude_head, ema)
+        checkpoint, found = fitting(made.model, opened, rules)
+        report = report_of(made.model, opened, found)
+        state = _state_in(checkpoint, report, rename) if include_optimizer else {}
+        for tensor, variable in found.sources.items():
+            skeletons.lend(variable, functools.partial(checkpoint.read, tensor))
+        if format == "tf2":
+            made.complete()
+        write(made.model, target, format, state)
+        difference = None
+        if verify:
+            difference = _difference(
+                models.create(model, to_stage, **options),
+                target,
+                models.create(model, from_stage, **options),
+                opened,
+                rules,
+            )
+    if difference is not None and not difference <= _SAME:
+        raise ValueError(
+            f"{target} gives other outputs than {report.path}: they differ by {difference:.2g} "
+            "of the largest one."
+        )
     if state:
         left = {kind: names for kind, names in report.left_out.items() if kind not in _STATE}
         report = dataclasses.replace(report, left_out=left)
-    expected = None
-    if verify:
-        expected = _outputs(_restored(model, from_stage, source, rules, written, options))
-    write(written, target, format, state)
-    difference = None
-    if expected is not None:
-        found = _outputs(_restored(model, to_stage, target, {}, written, options))
-        difference = _difference(found, expected)
-        if not difference <= _SAME:
-            raise ValueError(
-                f"{target} gives other outputs than {report.path}: they differ by {difference:.2g} "
-                "of the largest one."
-            )
     return Conversion(report, target, format, to_stage, tuple(state), difference)
 
 
-def _classes_in(source: str | Path, model: str, rename: Mapping[str, str] | None) -> dict[str, int]:
+def _classes_in(opened: Checkpoint, model: str, rename: Mapping[str, str] | None) -> dict[str, int]:
     """How many classes the head in the file has, where its names tell."""
     variant = models.get_variant(model)
-    with open_checkpoint(source) as checkpoint:
-        for name, spec in checkpoint.specs.items():
-            own = Rules(rename).renamed(name) or ""
-            scope, _, last = own.rpartition("/")
-            is_head = f"{variant.scope}/{variant.head_scopes[0]}" in (
-                scope,
-                scope[: scope.rfind("/")],
-            )
-            if is_head and last in ("biases", "bias"):
-                return {"num_classes": spec.shape[0]} if spec.shape else {}
+    for name, spec in opened.specs.items():
+        own = Rules(rename).renamed(name) or ""
+        scope, _, last = own.rpartition("/")
+        is_head = f"{variant.scope}/{variant.head_scopes[0]}" in (scope, scope[: scope.rfind("/")])
+        if is_head and last in ("biases", "bias"):
+            return {"num_classes": spec.shape[0]} if spec.shape else {}
     return {}
 
 
 def _state_in(
-    source: str | Path, report: RestoreReport, rename: Mapping[str, str] | None
+    checkpoint: Checkpoint, report: RestoreReport, rename: Mapping[str, str] | None
 ) -> dict[str, np.ndarray]:
     rules = Rules(rename)
     if not any(report.left_out.get(kind) for kind in _STATE):
@@ -163,37 +181,37 @@ def _state_in(
             f"{report.path} has no optimizer's state under TF1 names: convert it without "
             "include_optimizer (--include-optimizer)."
         )
-    with open_checkpoint(source) as checkpoint:
-        return {
-            rules.renamed(tensor) or tensor: checkpoint.read(tensor)
-            for kind in _STATE
-            for tensor in report.left_out.get(kind, ())
-        }
+    return {
+        rules.renamed(tensor) or tensor: checkpoint.read(tensor)
+        for kind in _STATE
+        for tensor in report.left_out.get(kind, ())
+    }
 
 
-def _restored(
-    name: str,
-    stage: str,
-    path: str | Path,
-    rules: Mapping[str, Any],
-    written: keras.Model,
-    options: Mapping[str, Any],
-) -> keras.Model:
-    """The model in a stage, with what is in a file; what is excluded as in the model written."""
-    model = models.create(name, stage, **options)
-    for ours, its in zip(model.weights, written.weights, strict=True):
-        ours.assign(its)
-    restore(model, path, **rules)
-    return model
+def _difference(
+    written: keras.Model, target: Path, original: keras.Model, source: Checkpoint, rules: Rules
+) -> float:
+    """The largest difference of two models' outputs, as a share of the largest output.
+
+    Args:
+        written: Takes the target's values.
+        target: What was written.
+        original: Takes the source's, and the target's for what is not taken from the source.
+        source: What it was made of.
+        rules: What the user says of it.
+    """
+    restore(written, target)
+    values = by_tf1_name(written.weights)
+    for name, variable in by_tf1_name(original.weights).items():
+        variable.assign(values[name])
+    checkpoint, found = fitting(original, source, rules)
+    for tensor, variable in found.sources.items():
+        variable.assign(checkpoint.read(tensor))
+    expected, outputs = _outputs(original), _outputs(written)
+    return float(np.abs(outputs - expected).max() / (np.abs(expected).max() or 1.0))
 
 
 def _outputs(model: keras.Model) -> np.ndarray:
-    import keras
-
     size = model.variant.input_size
     image = np.random.default_rng(0).uniform(-1, 1, (1, size, size, 3)).astype("float32")
     return keras.ops.convert_to_numpy(model(image, training=False))
-
-
-def _difference(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))

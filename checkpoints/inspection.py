@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .. import models
+from . import skeletons
 from .checkpoint import FORMAT_NAMES, Checkpoint, TensorSpec
+from .fitting import Rules, fit, spec_of
 from .names import AVERAGE, left_out_kind, names_of
 from .opening import open_checkpoint
 
@@ -120,7 +122,8 @@ class Inspection:
     Args:
         path: The file, or the prefix of the `.index` and `.data` files.
         format: As in `RestoreReport`.
-        is_named: Whether its tensors have TF1 names; else they are compared by their shapes.
+        is_named: Whether TF1 names of its tensors are known: from the file or, where it tells
+            their places in a model alone, by the model that it fits. Else they go by these places.
         bytes: Size of all tensors.
         step: The global step, None if there is none.
         variables: Shapes and dtypes of the tensors that are a model's, by name.
@@ -179,16 +182,18 @@ def inspect(path: str | Path) -> Inspection:
     """
     with open_checkpoint(path) as checkpoint:
         variables, left_out = _sorted_out(checkpoint)
+        candidates = _candidates(checkpoint, variables)
+        named = variables if checkpoint.named_by is None else _named(checkpoint, candidates)
         return Inspection(
             path=checkpoint.path,
             format=checkpoint.format,
-            is_named=checkpoint.named_by is None,
+            is_named=named is not None,
             bytes=sum(_size(spec) for spec in checkpoint.specs.values()),
             step=_step(checkpoint, left_out),
-            variables=variables,
+            variables=named or variables,
             left_out=left_out,
             averages=len(left_out.get("moving averages", ())),
-            candidates=_candidates(checkpoint, variables),
+            candidates=candidates,
         )
 
 
@@ -258,11 +263,20 @@ def variable_count(model: str) -> int:
 
 @functools.cache
 def _variables_of(model: str) -> dict[str, TensorSpec]:
-    made = models.create(model, "native")
-    return {
-        names_of(weight)[0]: TensorSpec(tuple(weight.shape), str(weight.dtype))
-        for weight in made.weights
-    }
+    made = skeletons.make(model).model
+    return {names_of(weight)[0]: spec_of(weight) for weight in made.weights}
+
+
+def _named(checkpoint: Checkpoint, candidates: Sequence[Candidate]) -> dict[str, TensorSpec] | None:
+    """What a file without names holds under those of the model that it fits, if it does."""
+    for candidate in candidates:
+        classes = {} if candidate.num_classes is None else {"num_classes": candidate.num_classes}
+        for stage in reversed(models.STAGES) if candidate.is_perfect else ():
+            model = skeletons.make(candidate.models[0], stage, **classes).model
+            named = checkpoint.named_by(model) if checkpoint.named_by else checkpoint
+            if fit(model.weights, named, Rules()).is_perfect:
+                return {name: named.specs[name] for name in sorted(named.specs)}
+    return None
 
 
 def _compared_by_name(

@@ -56,7 +56,7 @@ def names_of(variable: AnyVariable) -> list[str]:
     """The names that a variable can have in a TF1 checkpoint: TF-Slim's, `tf.layers`'."""
     if not isinstance(variable, keras.Variable):
         return [variable.name.removesuffix(":0")]
-    if _is_tf1_variable(variable):
+    if is_tf1_variable(variable):
         return [variable.path]
     scope, slash, suffix = variable.path.rpartition("/")
     return list(dict.fromkeys([scope + slash + SUFFIXES.get(suffix, suffix), variable.path]))
@@ -82,7 +82,8 @@ def names_in(variables: Sequence[AnyVariable]) -> list[list[str]]:
     return [both[::-1] for both in names] if is_of_tf_layers else names
 
 
-def _is_tf1_variable(variable: keras.Variable) -> bool:
+def is_tf1_variable(variable: AnyVariable) -> bool:
+    """Whether TF1 code made a variable in a decorated method."""
     if keras.config.backend() != "tensorflow":
         return False
     from ..shim import TrackedVariable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from .. import models
-from . import optimizer_state
+from . import optimizer_state, skeletons
 from .checkpoint import Checkpoint
 from .fitting import Ema, Fit, Rules, fit, spec_of
 from .names import names_in, variables_of
@@ -68,26 +68,66 @@ def restore(
         ValueError: The checkpoint is damaged, or does not fit the model; the message lists the
             differences.
     """
-    variables = variables_of(model)
-    if not variables:
+    if not variables_of(model):
         raise ValueError(f"{model.name} has no variables yet: call it on images, or build it.")
-    rules = Rules(rename, [*exclude, *(_head_of(model) if exclude_head else ())], ema)
+    rules = rules_for(model, rename, exclude, exclude_head, ema)
     with open_checkpoint(path) as opened:
-        checkpoint, found = _fitting(model, variables, opened, rules)
-        if not found.is_perfect:
-            raise ValueError(
-                f"{opened.path} does not fit {_describe(model)}: {found.describe()}. "
-                f"{_advice(model, found, opened.path)}"
-            )
+        checkpoint, found = fitting(model, opened, rules)
         values = {tensor: checkpoint.read(tensor) for tensor in found.sources}
         if include_optimizer:
             _restore_optimizer(model, checkpoint)
     for tensor, variable in found.sources.items():
         variable.assign(values.pop(tensor))
+    return report_of(model, opened, found)
+
+
+def rules_for(
+    model: keras.Layer | tf.Module,
+    rename: Mapping[str, str] | None,
+    exclude: Sequence[str],
+    exclude_head: bool,
+    ema: Ema,
+) -> Rules:
+    """What the arguments of `restore` say of a model.
+
+    Raises:
+        ValueError: One of them is none of those allowed, or the model's head is not known.
+    """
+    return Rules(rename, [*exclude, *(_head_of(model) if exclude_head else ())], ema)
+
+
+def fitting(
+    model: keras.Layer | tf.Module, opened: Checkpoint, rules: Rules
+) -> tuple[Checkpoint, Fit]:
+    """Finds the tensor for each variable of a model, or tells what does not fit.
+
+    Args:
+        model: A built model; its variables need no values.
+        opened: A checkpoint.
+        rules: What the user says.
+
+    Returns:
+        The checkpoint with TF1 names, and how it fits.
+
+    Raises:
+        ValueError: It does not fit.
+    """
+    checkpoint, found = _best_fit(model, opened, rules)
+    if not found.is_perfect:
+        raise ValueError(
+            f"{opened.path} does not fit {_describe(model)}: {found.describe()}. "
+            f"{_advice(model, found, opened.path)}"
+        )
+    return checkpoint, found
+
+
+def report_of(model: keras.Layer | tf.Module, opened: Checkpoint, found: Fit) -> RestoreReport:
+    """What has been restored if all that fits has been."""
+    variables = variables_of(model)
     named = {id(v): both[0] for v, both in zip(variables, names_in(variables), strict=True)}
     return RestoreReport(
         path=opened.path,
-        format=checkpoint.format,
+        format=opened.format,
         restored={named[id(variable)]: tensor for tensor, variable in found.sources.items()},
         specs={named[id(variable)]: spec_of(variable) for variable in found.sources.values()},
         excluded=tuple(found.excluded),
@@ -134,14 +174,15 @@ def _describe(model: keras.Layer | tf.Module) -> str:
     return f"{model.name} ({variant.name})" if variant else model.name
 
 
-def _fitting(
-    model: keras.Layer | tf.Module, variables: Sequence, opened: Checkpoint, rules: Rules
+def _best_fit(
+    model: keras.Layer | tf.Module, opened: Checkpoint, rules: Rules
 ) -> tuple[Checkpoint, Fit]:
     """The checkpoint with names, and how it fits.
 
     Where the file has none they are those of the version of the model that wrote it, which the file
     does not tell either: of all versions the one that fits best.
     """
+    variables = variables_of(model)
     if opened.named_by is None:
         return opened, fit(variables, opened, rules)
     if not isinstance(model, keras.Model):
@@ -163,4 +204,4 @@ def _versions(model: keras.Model) -> Iterator[keras.Model]:
     if isinstance(getattr(model, "variant", None), models.Variant):
         for stage in models.STAGES:
             if stage != models.stage_of(model):
-                yield models.in_stage(model, stage)
+                yield skeletons.in_stage(model, stage).model

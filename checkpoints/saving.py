@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import itertools
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,10 @@ import keras
 import numpy as np
 
 from . import optimizer_state
-from .names import by_tf1_name, variables_of
+from .keras_files import remember_what_keras_skips
+from .names import by_tf1_name, is_tf1_variable, variables_of
+from .safetensors_files import write_safetensors
+from .scratch import publish_file, scratch_directory
 from .tensorflow_files import INTERNAL_PREFIX, NAMED_VARIABLES
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ SUFFIXES = {
     "safetensors": ".safetensors",
 }
 FORMATS = tuple(SUFFIXES)
+# Those that hold tensors by TF1 name and nothing else.
+NAMED_FORMATS = ("tf1", "safetensors")
 # What people call HDF5 files, as Keras 2 did; no format has such an ending.
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 
@@ -100,19 +104,24 @@ def write(
             f"{type(model).__name__}: {', '.join(f for f in FORMATS if f not in ('h5', 'keras'))} "
             "hold it."
         )
+    if format in ("h5", "keras"):
+        remember_what_keras_skips()
     if format == "h5":
-        _publish_file(path, model.save_weights)
+        publish_file(path, model.save_weights)
     elif format == "keras":
-        _publish_file(path, model.save)
-    elif format == "safetensors":
-        _write_safetensors({**_values_of(model), **state}, path)
+        publish_file(path, model.save)
+    elif format == "tf2":
+        _write_tensorflow_checkpoint(
+            path, functools.partial(_write_objects, checkpoint_objects(model, state))
+        )
     else:
-        with _scratch_directory(path) as scratch, _tensorflow_errors_as_os_errors():
-            if format == "tf1":
-                _write_bundle(scratch / path.name, {**_values_of(model), **state})
-            else:
-                _write_objects(scratch / path.name, checkpoint_objects(model, state))
-            _publish(scratch / path.name, path)
+        tensors = itertools.chain(_values_of(model), state.items())
+        if format == "safetensors":
+            # The library stores an array's memory as it lies there.
+            packed = {n: np.require(_as_array(value), requirements="C") for n, value in tensors}
+            publish_file(path, functools.partial(write_safetensors, packed))
+        else:
+            _write_tensorflow_checkpoint(path, functools.partial(_write_bundle, tensors))
 
 
 def format_of(path: Path, without_suffix: str = "tf1") -> str:
@@ -137,30 +146,10 @@ def check_target(path: Path, format: str) -> None:
         )
 
 
-def _write_safetensors(tensors: Mapping[str, np.ndarray], path: Path) -> None:
-    import safetensors
-    import safetensors.numpy
-
-    for name, value in tensors.items():
-        if value.dtype.kind not in "fiub":
-            raise ValueError(f"{name} is {value.dtype}, which NumPy can't give to safetensors.")
-    # The library stores an array's memory as it lies there.
-    packed = {name: np.require(value, requirements="C") for name, value in tensors.items()}
-
-    def write_file(file: Path) -> None:
-        try:
-            safetensors.numpy.save_file(packed, file)
-        except safetensors.SafetensorError as error:
-            raise OSError(str(error)) from error
-
-    _publish_file(path, write_file)
-
-
-def _values_of(model: keras.Layer | tf.Module) -> dict[str, np.ndarray]:
-    return {
-        name: keras.ops.convert_to_numpy(_inner(variable))
-        for name, variable in by_tf1_name(variables_of(model)).items()
-    }
+def _values_of(model: keras.Layer | tf.Module) -> Iterator[tuple[str, Any]]:
+    """A model's variables by TF1 name, each as the backend has it, one at a time."""
+    for name, variable in by_tf1_name(variables_of(model)).items():
+        yield name, _inner(variable)
 
 
 def _inner(variable: AnyVariable) -> Any:
@@ -168,45 +157,52 @@ def _inner(variable: AnyVariable) -> Any:
     return variable.value if isinstance(variable, keras.Variable) else variable
 
 
-def _publish_file(path: Path, write: Callable[[Path], None]) -> None:
-    with _scratch_directory(path) as scratch:
-        write(scratch / path.name)
-        os.replace(scratch / path.name, path)
+def _as_array(value: Any) -> np.ndarray:
+    """What Keras would copy if it were an array already."""
+    return value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value)
 
 
-@contextlib.contextmanager
-def _scratch_directory(path: Path) -> Iterator[Path]:
-    """A directory beside `path`, on the same file system, that does not outlive the writing."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-            yield Path(scratch)
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error}") from error
+def is_there(path: Path, format: str) -> bool:
+    """Whether saving to a path would replace something."""
+    return path.exists() or (not SUFFIXES[format] and Path(f"{path}.index").exists())
 
 
-@contextlib.contextmanager
-def _tensorflow_errors_as_os_errors() -> Iterator[None]:
+def _write_tensorflow_checkpoint(path: Path, write: Callable[[Path], None]) -> None:
     import tensorflow as tf
 
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise OSError(error.message) from error
+    with scratch_directory(path) as scratch:
+        try:
+            write(scratch / path.name)
+            _publish(scratch / path.name, path)
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from error
 
 
-def _write_bundle(prefix: Path, values: Mapping[str, Any]) -> None:
+def _as_tensor(value: Any) -> tf.Tensor:
+    """What TensorFlow would copy if it could."""
     import tensorflow as tf
 
+    if tf.is_tensor(value):
+        return tf.convert_to_tensor(value)
+    array = _as_array(value)
+    if array.dtype.kind in "fiu" and array.flags.writeable and array.flags.c_contiguous:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.convert_to_tensor(array)  # What DLPack has no notion of, texts for instance.
+
+
+def _write_bundle(tensors: Iterable[tuple[str, Any]], prefix: Path) -> None:
+    import tensorflow as tf
+
+    named = {name: _as_tensor(value) for name, value in tensors}
     tf.raw_ops.SaveV2(
         prefix=str(prefix),
-        tensor_names=list(values),
-        shape_and_slices=[""] * len(values),
-        tensors=list(values.values()),
+        tensor_names=list(named),
+        shape_and_slices=[""] * len(named),
+        tensors=list(named.values()),
     )
 
 
-def _write_objects(prefix: Path, objects: Mapping[str, Any]) -> None:
+def _write_objects(objects: Mapping[str, Any], prefix: Path) -> None:
     import tensorflow as tf
 
     tf.train.Checkpoint(**objects).write(str(prefix))
@@ -232,10 +228,15 @@ def checkpoint_objects(
         named = by_tf1_name(variables_of(model)).items()
         return {
             "model": model,
-            NAMED_VARIABLES: {name: _inner(variable) for name, variable in named} | more,
+            NAMED_VARIABLES: {name: _tracked(variable) for name, variable in named} | more,
         }
-    copies = {name: tf.Variable(value) for name, value in _values_of(model).items()}
+    copies = {name: tf.Variable(value) for name, value in _values_of(model)}
     return {NAMED_VARIABLES: copies | more}
+
+
+def _tracked(variable: AnyVariable) -> Any:
+    """The object that a model's own checkpoint knows a variable by, so that it is stored once."""
+    return _inner(variable) if is_tf1_variable(variable) else variable
 
 
 def _publish(written: Path, path: Path) -> None:
@@ -270,7 +271,7 @@ def _spread(written: Path, count: int) -> Path:
     for i, part in enumerate(parts):
         tensors = {name: reader.get_tensor(name) for name in names[i::count]}
         # TensorFlow writes no part without a tensor.
-        _write_bundle(part, tensors or {f"{INTERNAL_PREFIX}{part.name}": 0})
+        _write_bundle((tensors or {f"{INTERNAL_PREFIX}{part.name}": np.int32(0)}).items(), part)
     spread = written.with_name("spread")
     tf.raw_ops.MergeV2Checkpoints(
         checkpoint_prefixes=[str(part) for part in parts],

@@ -13,6 +13,7 @@ import keras
 from .checkpoint import Checkpoint, TensorSpec, first_line
 from .locating import KNOWN_FILES
 from .names import tf1_name
+from .skeletons import has_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,7 +183,7 @@ def _keys_by_model(
     import tensorflow as tf
 
     view = tf.train.CheckpointView(str(path))
-    variables = {id(part): v for v in model.weights for part in (v, v.value)}
+    variables = {id(part): v for v in model.weights for part in _objects_of(v)}
     roots: list[tuple[str, Any]] = [("", model)]
     roots += [
         (f"{name}/", tf.train.Checkpoint(**{name: model}))
@@ -201,6 +202,11 @@ def _keys_by_model(
         if place.startswith(scope) and not _is_beside_the_model(place.removeprefix(scope)):
             keys[_tf1_name_at(place) or place] = places[place]
     return keys
+
+
+def _objects_of(variable: keras.Variable) -> list[Any]:
+    """What a variable can be in the object graph: itself, and the one in it if it has a value."""
+    return [variable, variable.value] if has_value(variable) else [variable]
 
 
 def _tf1_name_at(place: str) -> str | None:

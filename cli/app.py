@@ -63,6 +63,10 @@ def program() -> str:
     return "shimzoo" if is_this else shlex.quote(str(called))
 
 
+# How long a command may work before it says so.
+PATIENCE_S = 1.0
+
+
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
     """Shows on stderr that something goes on, once it takes longer than a second."""
@@ -79,7 +83,7 @@ def working(what: str) -> Iterator[None]:
     progress.add_task(what)
     line = f"shimzoo: {what} ..."
     start = threading.Timer(
-        1.0, progress.start if console.is_terminal else lambda: typer.echo(line, err=True)
+        PATIENCE_S, progress.start if console.is_terminal else lambda: typer.echo(line, err=True)
     )
     start.start()
     try:
@@ -87,4 +91,5 @@ def working(what: str) -> Iterator[None]:
     finally:
         start.cancel()
         start.join()
-        progress.stop()
+        if progress.live.is_started:  # Else the end of it would be a blank line.
+            progress.stop()

@@ -32,3 +32,26 @@ def shim_overhead(
     from ..tools.benchmark import shim_overhead
 
     shim_overhead.run(rounds, out)
+
+
+@benchmarks.command("conversion")
+def conversion(
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Whose checkpoints are converted.")
+    ] = "resnet_v1_152",
+    rounds: Annotated[
+        int,
+        typer.Option(metavar="N", parser=whole_number, help="How often each pair is measured."),
+    ] = 5,
+    out: Annotated[
+        pathlib.Path | None, typer.Option(metavar="FILE", help="CSV file for the results.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Measure what converting checkpoints costs: time and memory, for all pairs of formats.
+
+    Compares each with copying and hashing the file. Takes two to three minutes a round.
+    """
+    from ..tools.benchmark import conversion
+
+    conversion.run(model, rounds, out)

@@ -46,7 +46,7 @@ def convert(
         typer.Argument(
             metavar="TARGET",
             help="What to write: a name that ends in .weights.h5, .keras or .safetensors, or else "
-            "the prefix of a checkpoint's files. An older one is replaced.",
+            "the prefix of a checkpoint's files.",
         ),
     ],
     model: Annotated[
@@ -111,6 +111,9 @@ def convert(
     verify: Annotated[
         bool, typer.Option("--verify", help="Run SOURCE and TARGET on an image and compare.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is at TARGET's place.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Convert a checkpoint of a model: any format into any other, for any version of the model."""
@@ -141,6 +144,7 @@ def convert(
             ema=choices[ema],
             include_optimizer=include_optimizer,
             verify=verify,
+            overwrite=overwrite,
             **settings,
         )
     if report is not None:

@@ -2,6 +2,8 @@
 
 import json
 import random
+import tarfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shimzoo import checkpoints, models
-from shimzoo.checkpoints import inspection
+from shimzoo.checkpoints import inspection, skeletons
 from shimzoo.tests.checkpoints import formula_checkpoint
 from shimzoo.tests.data import goldens
 from shimzoo.tests.models import ladder_plan
@@ -96,6 +98,122 @@ def test_how_a_verified_conversion_reads(tmp_path):
     report = checkpoints.RestoreReport(tmp_path, "tf1", {}, {}, (), {}, False)
     done = checkpoints.Conversion(report, tmp_path, "tf1", "native", (), 0.0)
     assert str(done).endswith("Verified: the outputs are equal.")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (["global_step"], "the global step"),
+        (["a/Momentum"], "1 tensor of the optimizer"),
+        (["a/Momentum", "b/Momentum"], "2 tensors of the optimizer"),
+        (
+            ["a/Momentum", "b/Momentum", "x/global_step"],
+            "2 tensors of the optimizer and the global step",
+        ),
+    ],
+)
+def test_what_was_taken_along_is_told(tmp_path, state, words):
+    report = checkpoints.RestoreReport(tmp_path, "tf1", {}, {}, (), {}, False)
+    done = checkpoints.Conversion(report, tmp_path, "tf1", "native", tuple(state), None)
+    assert str(done).splitlines()[-1] == f"Took along {words}."
+
+
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+def test_what_is_there_is_replaced_when_told_so(prefix, tmp_path, format):
+    target = path_in(tmp_path, "model", format)
+    checkpoints.convert(prefix, target, model=NAME, format=format)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError, match=rf"{target} is there already: .* \(--overwrite\)"):
+        checkpoints.convert(prefix, target, model=NAME, format=format)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+    checkpoints.convert(
+        prefix, target, model=NAME, format=format, exclude_head=True, num_classes=3, overwrite=True
+    )
+    model = models.create(NAME, num_classes=3)
+    assert len(checkpoints.restore(model, target).restored) == 137
+
+
+def test_a_checkpoint_takes_the_place_of_its_own_source(prefix, tmp_path):
+    path = tmp_path / "model.safetensors"
+    checkpoints.convert(prefix, path, model=NAME)
+    before = path.read_bytes()
+    checkpoints.convert(path, path, model=NAME, overwrite=True)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+def test_no_first_values_are_computed_that_the_file_replaces(prefix, tmp_path, monkeypatch, format):
+    def fails(*args, **kwargs):
+        raise AssertionError("made anew")
+
+    monkeypatch.setattr(keras.initializers.TruncatedNormal, "__call__", fails)
+    with pytest.raises(AssertionError, match="made anew"):
+        models.create(NAME)
+    path = path_in(tmp_path, "model", format)
+    checkpoints.convert(prefix, path, model=NAME, format=format)
+    monkeypatch.undo()
+    again = models.create(NAME, num_classes=10)
+    checkpoints.restore(again, path)
+    first = models.create(NAME, num_classes=10)
+    checkpoints.restore(first, prefix)
+    assert bits(again) == bits(first)
+
+
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+def test_damage_that_shows_in_the_middle_writes_nothing(prefix, tmp_path, format):
+    source = tmp_path / "source.safetensors"
+    checkpoints.convert(prefix, source, model=NAME)
+    content = bytearray(source.read_bytes())
+    content[-1000] ^= 1
+    source.write_bytes(content)
+    target = path_in(tmp_path, "model", format)
+    with pytest.raises(ValueError, match=r"source\.safetensors is damaged: MobilenetV1/"):
+        checkpoints.convert(source, target, model=NAME, format=format)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("stage", models.STAGES)
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(names, id=names[0], marks=[] if NAME in names else [pytest.mark.large])
+        for names in models.nets()
+    ],
+)
+def test_a_model_without_values_has_the_variables_of_one_with_them(names, stage):
+    made, model = skeletons.make(names[0], stage).model, models.create(names[0], stage)
+    described, expected = (
+        [(w.path, tuple(w.shape), w.dtype, w.trainable) for w in one.weights]
+        for one in (made, model)
+    )
+    assert described == expected
+
+
+def test_making_models_without_values_leaves_others_alone():
+    made = skeletons.make(NAME)
+    assert len(made.model.weights) == 137
+    assert not any(map(skeletons.has_value, made.model.weights))
+    other = models.create(NAME)  # Keras gives what waits its values at the end of such a making.
+    assert all(map(skeletons.has_value, other.weights))
+    assert not any(map(skeletons.has_value, made.model.weights))
+    assert all(map(skeletons.has_value, made.complete().weights))
+
+
+def test_an_archive_is_unpacked_once(prefix, tmp_path, monkeypatch):
+    with tarfile.open(tmp_path / "model.tgz", "w:gz") as archive:
+        for file in Path(prefix).parent.glob("model.ckpt.*"):
+            archive.add(file, file.name)
+    opened = []
+    tar_open = tarfile.open
+    monkeypatch.setattr(tarfile, "open", lambda path: opened.append(path) or tar_open(path))
+    done = checkpoints.convert(
+        tmp_path / "model.tgz",
+        tmp_path / "model.ckpt",
+        model=NAME,
+        include_optimizer=True,
+        verify=True,
+    )
+    assert (len(opened), done.state) == (1, ("global_step",))
 
 
 def test_an_optimizer_that_is_not_there_is_told(prefix, tmp_path):
@@ -203,6 +321,17 @@ def test_an_unknown_file_comes_with_the_nearest(tmp_path):
     assert "none of the zoo's; nearest are mobilenet_v1_0.25_128 (136 not in the file" in str(found)
 
 
+@pytest.mark.parametrize("stage", models.STAGES)
+@pytest.mark.parametrize("format", ["h5", "keras"])
+def test_what_a_keras_file_holds_is_told_by_tf1_names(prefix, tmp_path, format, stage):
+    path = path_in(tmp_path, "model", format)
+    checkpoints.convert(prefix, path, model=NAME, to_stage=stage)
+    found = checkpoints.inspect(path)
+    assert found.is_named
+    assert found.variables == checkpoints.inspect(prefix).variables
+    assert "\nMobilenetV1/Conv2d_0/weights " in str(found)
+
+
 @pytest.mark.parametrize("stage", ["native", "shimmed"])
 @pytest.mark.parametrize("format", ["h5", "keras"])
 def test_another_number_of_classes_is_known_without_names(tmp_path, format, stage):
@@ -230,7 +359,7 @@ def test_a_model_in_another_one_comes_with_its_scope(prefix, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".weights.h5"])
 def test_what_shares_nothing_with_the_zoo_is_compared_with_no_model(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(models, "create", None)
+    monkeypatch.setattr(skeletons, "make", None)
     inputs = keras.Input([3])
     path = tmp_path / f"model{suffix}"
     checkpoints.save(keras.Model(inputs, keras.layers.Dense(2)(inputs)), path)

@@ -250,8 +250,7 @@ def test_g16_native_layers_are_saved_under_the_names_that_the_tf1_code_uses(tmp_
     ("source", "target", "format"),
     [
         *((WithoutNames, HalfMigrated, format) for format in PATHS),
-        # In a `.weights.h5` file a native layer's variables have no names.
-        *((HalfMigrated, WithoutNames, format) for format in PATHS if format != "h5"),
+        *((HalfMigrated, WithoutNames, format) for format in PATHS),
     ],
 )
 def test_g16_half_migrated_and_not_read_each_other(source, target, format, tmp_path):
@@ -260,6 +259,34 @@ def test_g16_half_migrated_and_not_read_each_other(source, target, format, tmp_p
     report = checkpoints.restore(read, tmp_path / PATHS[format])
     assert "net/dense_1/kernel" in report.restored
     np.testing.assert_allclose(read(INPUTS), written(INPUTS), rtol=1e-6)
+
+
+class WithNorm(keras.Model):
+    """TF1 code with a layer whose variables are all of one shape."""
+
+    @shim.track_tf1_style_variables
+    def call(self, inputs):
+        with tf1.variable_scope("net"):
+            return self.norm(shim.layers.dense(inputs, 4))
+
+    def norm(self, inputs):
+        return shim.layers.batch_normalization(inputs, name="norm")
+
+
+class WithNativeNorm(WithNorm):
+    """The same, with a native layer."""
+
+    def norm(self, inputs):
+        return shim.get_or_create_layer("norm", keras.layers.BatchNormalization)(inputs)
+
+
+def test_g16_what_a_weights_file_does_not_tell_apart_is_not_guessed(tmp_path):
+    written, read = built(WithNativeNorm), built(WithNorm)
+    checkpoints.save(written, tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match="4 of the model's 6 variables are not in the file"):
+        checkpoints.restore(read, tmp_path / "model.weights.h5")
+    checkpoints.save(written, tmp_path / "model.safetensors")
+    checkpoints.restore(read, tmp_path / "model.safetensors")
 
 
 def test_g16_what_tf_train_checkpoint_wrote_of_tf1_code_reads_half_migrated(tmp_path):

@@ -11,8 +11,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 from shimzoo import checkpoints
+from shimzoo.checkpoints import scratch
 from shimzoo.checkpoints.opening import open_checkpoint
 
 PATHS = {
@@ -160,6 +162,34 @@ def test_a_killed_process_leaves_a_whole_checkpoint(model, tmp_path, delay_s):
 
 
 @pytest.mark.parametrize("format", checkpoints.FORMATS)
+def test_the_next_save_removes_what_a_killed_one_left(model, tmp_path, format):
+    path = tmp_path / PATHS[format]
+    program = (
+        "import os, signal, sys, pathlib\n"
+        "from shimzoo.checkpoints import scratch\n"
+        "with scratch.scratch_directory(pathlib.Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'part').write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    assert run.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert (left / "part").exists()
+    checkpoints.save(model, path, format)
+    assert all(file.name.startswith(path.name) for file in tmp_path.iterdir())
+
+
+def test_what_a_living_process_writes_is_left_alone(model, tmp_path):
+    path = tmp_path / PATHS["safetensors"]
+    mine = tmp_path / f".{path.name}.notes"
+    mine.mkdir()
+    with scratch.scratch_directory(path) as folder:
+        checkpoints.save(model, path)
+        assert folder.exists()
+    assert sorted(tmp_path.iterdir()) == [mine, path]
+
+
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
 def test_a_full_disk_leaves_the_old_checkpoint(model, tmp_path, format):
     path = tmp_path / PATHS[format]
     fill(model, 1)
@@ -183,6 +213,41 @@ def test_the_ending_says_the_format(model, tmp_path, format):
     checkpoints.save(model, path)
     with open_checkpoint(path) as opened:
         assert opened.format == ("tf1" if format == "tf2" else format)
+
+
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+def test_every_value_is_stored_once(model, tmp_path, format):
+    checkpoints.save(model, tmp_path / PATHS[format], format)
+    size = sum(file.stat().st_size for file in tmp_path.iterdir())
+    values = sum(weight.numpy().nbytes for weight in model.weights)
+    assert values <= size < 1.5 * values
+
+
+def test_a_flipped_bit_in_a_safetensors_file_is_noticed(model, tmp_path):
+    path = tmp_path / PATHS["safetensors"]
+    fill(model, 1)
+    checkpoints.save(model, path)
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is damaged: Dense/.* is not what was written"):
+        checkpoints.restore(model, path)
+    # Other programs write no checksums, and read files with them.
+    tensors = safetensors.numpy.load_file(path)
+    safetensors.numpy.save_file(tensors, path)
+    checkpoints.restore(model, path)
+
+
+@pytest.mark.parametrize("format", ["tf1", "tf2", "h5", "keras"])
+def test_bfloat16_comes_back(tmp_path, format):
+    inputs = keras.Input([3])
+    small = keras.Model(inputs, keras.layers.Dense(2, name="Dense", dtype="bfloat16")(inputs))
+    before = [weight.numpy() for weight in small.weights]
+    checkpoints.save(small, tmp_path / PATHS[format], format)
+    fill(small, 0)
+    checkpoints.restore(small, tmp_path / PATHS[format])
+    for weight, value in zip(small.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
 
 
 @pytest.mark.parametrize("format", ["tf1", "tf2", "safetensors"])

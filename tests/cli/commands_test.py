@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from shimzoo import cli, models
+from shimzoo.cli import app
 from shimzoo.training import DEMO, run_directory
 
 NAME = "mobilenet_v1_0.25_128"
@@ -262,3 +264,37 @@ def test_another_keras_backend_is_one_line_with_the_remedy(tmp_path):
     assert "KERAS_BACKEND is 'jax'" in run.stderr
     assert run.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def inspecting(monkeypatch):
+    """Lets `inspect` call a function in place of reading a checkpoint."""
+    from shimzoo import checkpoints
+
+    return lambda call: monkeypatch.setattr(checkpoints, "inspect", call)
+
+
+def test_what_takes_long_says_so_on_stderr(capfd, monkeypatch, inspecting):
+    monkeypatch.setattr(app, "PATIENCE_S", 0.0)
+    shown = ""
+
+    def wait_for_the_line(path):
+        nonlocal shown
+        deadline = time.monotonic() + 60
+        while not shown and time.monotonic() < deadline:
+            shown = capfd.readouterr().err
+            time.sleep(0.01)
+        return "done"
+
+    inspecting(wait_for_the_line)
+    assert cli.main(["inspect", "model.ckpt"]) == 0
+    assert shown == "shimzoo: comparing it with the models ...\n"
+    assert capfd.readouterr() == ("done\n", "")
+
+
+def test_what_is_done_at_once_says_nothing_else(capfd, monkeypatch, inspecting):
+    assert app.PATIENCE_S == 1.0
+    monkeypatch.setattr(app, "PATIENCE_S", 3600.0)
+    inspecting(lambda path: "done")
+    assert cli.main(["inspect", "model.ckpt"]) == 0
+    assert capfd.readouterr() == ("done\n", "")

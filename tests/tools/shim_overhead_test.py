@@ -15,7 +15,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo import cli, shim
-from shimzoo.tools.benchmark import shim_overhead, shim_overhead_report, shim_overhead_worker
+from shimzoo.tools.benchmark import (
+    results_file,
+    shim_overhead,
+    shim_overhead_report,
+    shim_overhead_worker,
+)
 from shimzoo.tools.benchmark.driver import Contender, ContenderError, interleaved
 from shimzoo.tools.benchmark.plain_resnet import PlainResNet
 from shimzoo.tools.benchmark.summary import Ratio, Summary
@@ -166,7 +171,7 @@ FACTS = {name: {"tensorflow": "1", "batch_size": 2} for name in ("shim", "offici
 
 def test_the_csv_file_has_a_line_for_each_contender_and_measure(rows, tmp_path):
     path = tmp_path / "results.csv"
-    shim_overhead_report.write_csv(path, rows, FACTS)
+    results_file.write_csv(path, shim_overhead_report.csv_lines(rows, FACTS))
     with path.open() as file:
         lines = list(csv.DictReader(file))
     measures = [*shim_overhead_report.TIMES] * 3 + [*shim_overhead_report.GROWTHS] * 2
@@ -175,7 +180,7 @@ def test_the_csv_file_has_a_line_for_each_contender_and_measure(rows, tmp_path):
     assert list(line) == [
         *["contender", "measure", "rounds", "median", "q1", "q3"],
         *["ratio_median", "ratio_low", "ratio_high", "target", "outcome"],
-        *["date", "git_commit", "cpu", "cores", "threads", "tensorflow", "batch_size"],
+        *["tensorflow", "batch_size", "date", "git_commit", "cpu", "cores", "threads"],
     ]
     assert (line["median"], line["ratio_median"], line["outcome"]) == ("2.0", "0.5", "ok")
     assert int(line["cores"]) >= 1

@@ -18,6 +18,7 @@ from pathlib import Path
 import rich.console
 import rich.progress
 
+from . import results_file
 from .driver import Contender, interleaved
 from .shim_overhead_report import (
     GROWTH_TARGETS,
@@ -25,9 +26,8 @@ from .shim_overhead_report import (
     RATIO_TARGETS,
     TIMES,
     Row,
-    check_writable,
+    csv_lines,
     table,
-    write_csv,
 )
 from .summary import Ratio, Summary
 
@@ -53,7 +53,7 @@ def run(rounds: int, out: Path | None = None) -> None:
     if rounds < 1:
         raise ValueError(f"rounds={rounds}: must be 1 or more.")
     if out is not None:
-        check_writable(out)
+        results_file.check_writable(out)
     left_out = {}
     if importlib.util.find_spec("tf_keras") is None:
         left_out[OFFICIAL_SHIM] = "tf_keras is not installed"
@@ -65,7 +65,7 @@ def run(rounds: int, out: Path | None = None) -> None:
         facts = {contender.name: contender.ask("facts") for contender in contenders}
     rich.console.Console().print(table(rows, left_out))
     if out is not None:
-        write_csv(out, rows, facts)
+        results_file.write_csv(out, csv_lines(rows, facts))
 
 
 def started(name: str) -> contextlib.AbstractContextManager[Contender]:

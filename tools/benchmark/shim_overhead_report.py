@@ -1,19 +1,12 @@
-"""What `shim-overhead` has measured, as a table and as a CSV file."""
+"""What `shim-overhead` has measured, as a table and as lines of a CSV file."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import datetime
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import rich.table
-
-from ...training import provenance
-from . import machine
 
 # With what they are called in the table.
 TIMES = {
@@ -127,39 +120,13 @@ def _range(low: float | None, high: float | None, digits: int) -> str:
     return "" if low is None else f"{low:.{digits}f}..{high:.{digits}f}"
 
 
-def check_writable(path: Path) -> None:
-    """Finds out before the measuring whether its results can be written.
-
-    Raises:
-        OSError: they can't.
-    """
-    existed = path.exists()
-    with path.open("a"):
-        pass
-    if not existed:
-        path.unlink()
-
-
-def write_csv(path: Path, rows: Sequence[Row], facts: Mapping[str, dict[str, Any]]) -> None:
-    """Writes a line for each row, with all that the numbers depend on.
+def csv_lines(rows: Sequence[Row], facts: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows as lines of a CSV file, with all that the numbers depend on.
 
     Args:
-        path: the file; replaced where it exists.
         rows: the rows.
         facts: by contender, what its process runs on: versions, device, sizes, precision.
     """
-    common = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "git_commit": provenance.git_revision(),
-        "cpu": machine.cpu_model(),
-        "cores": machine.available_cores(),
-        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", machine.available_cores()),
-    }
-    lines = [
-        dataclasses.asdict(row) | {"outcome": row.outcome} | common | facts[row.contender]
-        for row in rows
+    return [
+        dataclasses.asdict(row) | {"outcome": row.outcome} | facts[row.contender] for row in rows
     ]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
