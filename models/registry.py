@@ -36,7 +36,7 @@ _BESIDE_THE_NET = {"name", "input_size", "published", "checkpoint", "archive"}
 def _variants() -> dict[str, Variant]:
     found: dict[str, Variant] = {}
     for family in FAMILIES:
-        for variant in importlib.import_module(f".{family}.variants", __package__).VARIANTS:
+        for variant in importlib.import_module(f".{family}.published", __package__).VARIANTS:
             if variant.name in found:
                 raise RuntimeError(f"Two variants are named {variant.name}.")
             found[variant.name] = variant
