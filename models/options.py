@@ -51,6 +51,12 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "batch_norm_decay": (lambda x: _is_number(x) and 0 <= x <= 1, "0 to 1"),
     "batch_norm_epsilon": (_is_positive, "above 0 and finite"),
 }
+_SWITCH = (lambda x: isinstance(x, bool), "True or False")
+
+
+def allowed(option: str) -> str:
+    """The values that an option may have, in words; any option of any family."""
+    return _CHECKS.get(option, _SWITCH)[1]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,9 +84,9 @@ class Options:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            is_ok, allowed = _CHECKS.get(field.name, (_is_switch, "True or False"))
+            is_ok, words = _CHECKS.get(field.name, _SWITCH)
             if not is_ok(value):
-                raise ValueError(f"{field.name}={value!r} is not allowed: it has to be {allowed}.")
+                raise ValueError(f"{field.name}={value!r} is not allowed: it has to be {words}.")
 
     @classmethod
     def of(cls, variant: Variant, **options: Any) -> Self:
@@ -114,7 +120,3 @@ class Options:
             ValueError: The net can't take such images.
         """
         image_checks.check(images, self.MODEL, self.PREPROCESSING, self.MIN_IMAGE_SIZE)
-
-
-def _is_switch(value: Any) -> bool:
-    return isinstance(value, bool)

@@ -11,6 +11,7 @@ import importlib
 import pathlib
 import typing
 
+from .options import Options
 from .variant import Variant
 
 if typing.TYPE_CHECKING:
@@ -99,6 +100,23 @@ def get_variant(name: str) -> Variant:
         )
         raise ValueError(f"There is no model {name!r}; {known}")
     return variants[name]
+
+
+def default_options(name: str) -> Options:
+    """The options of a model as it was published, which `create` takes if none is given.
+
+    Args:
+        name: A name as in `list_models`.
+
+    Returns:
+        A dataclass with a field for each option of the family.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    variant = get_variant(name)
+    variants = importlib.import_module(f".{variant.family}.variants", __package__)
+    return variants.Options.of(variant)
 
 
 def nearest_models(text: str) -> list[str]:

@@ -163,8 +163,14 @@ class MobilenetV1(keras.Model):
             ]
         self.body = tuple(body)  # `tf.train.Checkpoint` does not see layers in a list.
 
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights of the body; the first call makes those of the stem and the head."""
+        net = keras.KerasTensor((None, None, None, self.options.conv_defs()[0].depth))
+        for layer in self.body:
+            net = layer(net)
+
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Makes all weights, for a file that is loaded, under the names that a call gives them."""
+        """Makes all weights, for a file that is loaded: `build` makes the body's alone."""
         sides = [side or self.variant.input_size for side in config["input_shape"][1:3]]
         self(keras.ops.zeros((1, *sides, 3)))
 
