@@ -118,6 +118,54 @@ def diff(
     source_diff.show(family, first, second)
 
 
+@app.command()
+def verify(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name as `shimzoo list` prints it.")
+    ],
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STAGE",
+            help="What to compare; the others with the first. Twice or more. [default: all]",
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="PATH", help="Where the weights are from. [default: noise, by their names]"
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=lambda text: _whole_number(text),
+            help="Height and width of the images, in pixels. [default: the model's]",
+        ),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Compare a model's versions: variables, outputs, losses, statistics and gradients.
+
+    Exit code 1 if they differ by more than rounding.
+    """
+    models.get_variant(name)
+    stages = stage or list(models.STAGES)
+    for each in stages:
+        models.check_stage(each)
+    from .training import startup
+
+    startup.import_tensorflow()
+    from .tools import verify
+
+    with _working("comparing"):
+        found = verify.compare_stages(name, stages, checkpoint=checkpoint, input_size=image_size)
+    verify.show(found, stages[0])
+    if not all(rung.is_equal for rungs in found.values() for rung in rungs):
+        raise typer.Exit(1)
+
+
 def _whole_number(text: str) -> int:
     return _parsed(text, int, "a whole number")
 

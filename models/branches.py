@@ -74,12 +74,12 @@ class Branch:
 
     Args:
         name: Its scope.
-        steps: The layers.
+        steps: The layers: `Conv`s, `Pool`s and `Dense`s.
         fork: Convolutions that all see what the last step gives; their channels are stacked.
     """
 
     name: str
-    steps: tuple[Conv | Pool | Dense, ...]
+    steps: tuple[Any, ...]
     fork: tuple[Conv, ...] = ()
 
 

@@ -49,10 +49,11 @@ def show(name: str, console: rich.console.Console | None = None) -> None:
 
 
 def _record(variant: models.Variant, width: int | None) -> Iterator[str]:
-    for field in dataclasses.fields(variant):
-        if field.name != "published":
-            label = field.name.replace("_", " ")
-            yield from _row([(label, _LABEL_WIDTH)], _text(getattr(variant, field.name)), width)
+    fields = [field.name for field in dataclasses.fields(variant) if field.name != "published"]
+    label_width = max(_LABEL_WIDTH, *(len(field) + 2 for field in fields))
+    for field in fields:
+        columns = [(field.replace("_", " "), label_width)]
+        yield from _row(columns, _text(getattr(variant, field)), width)
 
 
 def _options(name: str, width: int | None) -> Iterator[str]:

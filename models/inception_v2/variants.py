@@ -182,8 +182,8 @@ class Options(inception.Options):
             HEAD_POOL_STRIDE,
         )
 
-    def stem(self) -> tuple[Conv | Pool, ...]:
-        """The stem with its channels thinned.
+    def stem(self) -> tuple[Any, ...]:
+        """The stem with its channels thinned: a `SeparableConv`, then `Conv`s and `Pool`s.
 
         The filters of the first convolution are not to make more channels than the pointwise part
         behind them (TF-Slim's rule).
