@@ -7,7 +7,7 @@ computed in training, the moving statistics after it, and the gradients.
 from __future__ import annotations
 
 import dataclasses
-import os
+import pathlib
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -101,7 +101,7 @@ def compare_stages(
     name: str,
     stages: Sequence[str] = models.STAGES,
     *,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | pathlib.Path | None = None,
     input_size: int | None = None,
     **options: Any,
 ) -> dict[str, list[Rung]]:

@@ -1,5 +1,8 @@
 """Two models are equal, or it is told on which rung they are not."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -124,6 +127,13 @@ def test_tf1_code_of_ones_own_and_its_migration():
     # TF1's kernel has the unbiased variance, Keras' layer the biased one: `models/batch_norm.py`.
     assert unequal(rungs) == ["moving statistics"]
     assert rungs[4].worst == "net/norm/moving_variance"
+
+
+def test_the_example_on_the_page_runs(capsys):
+    page = (Path(models.__file__).parent / "README.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    exec(compile(example, "models/README.md", "exec"), {})
+    assert "moving statistics" in capsys.readouterr().out
 
 
 def verified(capsys, *arguments):
