@@ -1,4 +1,4 @@
-"""Inception-ResNet v2 as data: the variant, the blocks, constants, and the shared checks.
+"""Inception-ResNet v2 as data: the blocks, constants, and the shared checks.
 
 Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
 https://arxiv.org/abs/1602.07261. The net is that of TF-Slim's

@@ -1,4 +1,4 @@
-"""Inception v1 as data: the variant, modules, constants, and the checks all versions share.
+"""Inception v1 as data: modules, constants, and the checks all versions share.
 
 Szegedy et al., "Going Deeper with Convolutions", https://arxiv.org/abs/1409.4842: "GoogLeNet".
 Numbers that the paper leaves open are those of TF-Slim's `research/slim/nets/inception_v1.py` and

@@ -1,4 +1,4 @@
-"""Inception v2 as data: the variant, modules, constants, and the checks all versions share.
+"""Inception v2 as data: modules, constants, and the checks all versions share.
 
 Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal
 Covariate Shift", https://arxiv.org/abs/1502.03167: "BN-Inception". Numbers that the paper leaves

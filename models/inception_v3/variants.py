@@ -1,4 +1,4 @@
-"""Inception v3 as data: the variant, modules, constants, and the checks all versions share.
+"""Inception v3 as data: modules, constants, and the checks all versions share.
 
 Szegedy et al., "Rethinking the Inception Architecture for Computer Vision",
 https://arxiv.org/abs/1512.00567. Numbers that the paper leaves open, and all names, are those of

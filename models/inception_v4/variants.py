@@ -1,4 +1,4 @@
-"""Inception v4 as data: the variant, the modules, constants, and the checks all versions share.
+"""Inception v4 as data: the modules, constants, and the checks all versions share.
 
 Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
 https://arxiv.org/abs/1602.07261. Numbers that the paper leaves open are those of TF-Slim's

@@ -1,4 +1,4 @@
-"""MobileNet v1 as data: variants, convolutions, constants, and the checks all versions share.
+"""MobileNet v1 as data: convolutions, constants, and the checks all versions share.
 
 Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
 Applications", https://arxiv.org/abs/1704.04861. Numbers that the paper leaves open are those of

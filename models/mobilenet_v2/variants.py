@@ -1,4 +1,4 @@
-"""MobileNet v2 as data: variants, layers, constants, and the checks all versions share.
+"""MobileNet v2 as data: layers, constants, and the checks all versions share.
 
 Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
 https://arxiv.org/abs/1801.04381. Numbers that the paper leaves open are those of TF-Slim's

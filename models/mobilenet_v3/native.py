@@ -13,19 +13,21 @@ from ..batch_norm import BatchNorm
 from . import architectures, published, variants
 
 
+def hard_swish(x: Any) -> Any:
+    """The paper's h-swish: close to `x * sigmoid(x)`, and cheap."""
+    return x * keras.ops.relu6(x + 3.0) * (1 / 6)
+
+
 def gate(x: Any) -> Any:
     """The paper's hard sigmoid with TF-Slim's factor: 0 to 1, and a little above."""
     return keras.ops.relu6(x + 3.0) * variants.GATE_FACTOR
 
 
-ACTIVATIONS = {architectures.RELU: keras.ops.relu, architectures.HARD_SWISH: keras.ops.hard_silu}
+ACTIVATIONS = {architectures.RELU: keras.ops.relu, architectures.HARD_SWISH: hard_swish}
 
 
 class Conv(keras.layers.Layer):
-    """A convolution, batch norm or else biases, and an activation or none: `slim.conv2d`.
-
-    Without `filters` it filters each channel alone: `slim.separable_conv2d(net, None, ...)`.
-    """
+    """`slim.conv2d`, without `filters` a depthwise one: norm or else biases, activation or none."""
 
     def __init__(
         self, name, filters, size, options, dtype, stride=1, rate=1, *, norm=True, act=None

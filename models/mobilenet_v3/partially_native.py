@@ -18,16 +18,21 @@ shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
 
 
+def hard_swish(x: Any) -> Any:
+    """The paper's h-swish: close to `x * sigmoid(x)`, and cheap."""
+    return x * keras.ops.relu6(x + 3.0) * (1 / 6)
+
+
 def gate(x: Any) -> Any:
     """The paper's hard sigmoid with TF-Slim's factor: 0 to 1, and a little above."""
     return keras.ops.relu6(x + 3.0) * variants.GATE_FACTOR
 
 
-ACTIVATIONS = {architectures.RELU: keras.ops.relu, architectures.HARD_SWISH: keras.ops.hard_silu}
+ACTIVATIONS = {architectures.RELU: keras.ops.relu, architectures.HARD_SWISH: hard_swish}
 
 
 def tf1_hard_swish(x: Any) -> Any:
-    """`keras.ops.hard_silu` of the stem and the head, which are TF1 code still."""
+    """`hard_swish` of the stem and the head, which are TF1 code still."""
     return x * tf.nn.relu6(x + 3.0) * (1 / 6)
 
 

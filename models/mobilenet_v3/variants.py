@@ -1,4 +1,4 @@
-"""MobileNet v3 as data: variants, architectures, constants, and the checks all versions share.
+"""MobileNet v3 as data: constants, the nets after a multiplier, and the checks all versions share.
 
 Howard et al., "Searching for MobileNetV3", https://arxiv.org/abs/1905.02244. The minimalistic nets,
 MobileNet EdgeTPU and numbers that the paper leaves open are those of TF-Slim's

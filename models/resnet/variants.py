@@ -1,4 +1,4 @@
-"""ResNet v1 and v2 as data: variants, blocks, constants, and the checks all versions share.
+"""ResNet v1 and v2 as data: blocks, constants, and the checks all versions share.
 
 v1: He et al., "Deep Residual Learning for Image Recognition", https://arxiv.org/abs/1512.03385.
 v2: He et al., "Identity Mappings in Deep Residual Networks", https://arxiv.org/abs/1603.05027.
