@@ -504,7 +504,8 @@ def _working(what: str) -> Iterator[None]:
     finally:
         start.cancel()
         start.join()
-        progress.stop()
+        if console.is_terminal:  # Elsewhere it would print an empty line.
+            progress.stop()
 
 
 benchmarks = typer.Typer(help="Measure what the shim and the models cost.")

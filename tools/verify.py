@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,16 +18,18 @@ import rich.table
 import tensorflow as tf
 
 from .. import checkpoints, models
+from .noise_weights import MOVING, by_name, fill, settle
 
 # Of the largest value of what is compared: float32 sums in another order, and sums of those over
 # whole batches of maps.
 TOLERANCE = 1e-5
 GRADIENT_TOLERANCE = 1e-4
+# As a share of the largest gradient of all. Smaller ones are compared on this scale: those of what
+# a norm takes away again, such as biases before it, are rounding alone.
+_LEAST_GRADIENT = 1e-3
 
 _BATCH_SIZE = 2
-_MOVING = ("moving_mean", "moving_variance")
-# Half old, half new: both the batch's statistics and the old ones count in what is compared.
-_DECAY = 0.5
+_DECAY = 0.5  # So that old and new moving statistics both count in what is compared.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,7 @@ def compare(
     Returns:
         The rungs, in order. If the variables are not the same, there is no other.
     """
-    weights = [_by_name(model) for model in (first, second)]
+    weights = [by_name(model) for model in (first, second)]
     variables = _compare_variables(*weights)
     if not variables.is_equal:
         return [variables]
@@ -91,10 +92,12 @@ def compare(
         weights[1][name].assign(weight)
     start = {name: weight.numpy() for name, weight in weights[0].items()}
     seen = [_run(model, images, start) for model in (first, second)]
-    tolerances = dict.fromkeys(seen[0], tolerance) | {"gradients": gradient_tolerance}
-    return [variables] + [
-        _compare_arrays(rung, seen[0][rung], seen[1][rung], tolerances[rung]) for rung in seen[0]
-    ]
+    rungs = [variables]
+    for name in seen[0]:
+        allowed = gradient_tolerance if name == "gradients" else tolerance
+        least = _LEAST_GRADIENT if name == "gradients" else 0.0
+        rungs.append(_compare_arrays(name, seen[0][name], seen[1][name], allowed, least))
+    return rungs
 
 
 def compare_stages(
@@ -140,46 +143,14 @@ def compare_stages(
         settle(first, images, settings["batch_norm_decay"])
     else:
         checkpoints.restore(first, checkpoint)
-    start = {key: weight.numpy() for key, weight in _by_name(first).items()}
+    start = {key: weight.numpy() for key, weight in by_name(first).items()}
     found = {}
     for stage in stages[1:]:
-        for key, weight in _by_name(first).items():
+        for key, weight in by_name(first).items():
             weight.assign(start[key])
         other = models.create(name, stage, input_size=size, **settings)
         found[stage] = compare(first, other, images)
     return found
-
-
-def fill(model: keras.Model) -> None:
-    """Gives a model weights that follow from their TF1 names, so that no two are alike.
-
-    Kernels have a variance of 2 / inputs, factors and variances are about one, all others about
-    zero.
-    """
-    for name, weight in _by_name(model).items():
-        noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(weight.shape)
-        if len(weight.shape) > 1:
-            depthwise = name.endswith("depthwise_weights")
-            inputs = np.prod(weight.shape[:2] if depthwise else weight.shape[:-1])
-            value = noise * np.sqrt(2 / inputs)
-        else:
-            value = 0.1 * noise + name.endswith(("gamma", "moving_variance"))
-        weight.assign(np.abs(value) if name.endswith("moving_variance") else value)
-
-
-def settle(model: keras.Model, images: np.ndarray, decay: float) -> None:
-    """Gives a model the moving statistics of a batch, so that maps keep their size in evaluation.
-
-    Args:
-        model: A built model.
-        images: The batch.
-        decay: Share of the old moving statistics that a training step keeps, below 1.
-    """
-    moving = {key: weight for key, weight in _by_name(model).items() if key.endswith(_MOVING)}
-    before = {key: weight.numpy() for key, weight in moving.items()}
-    model(images, training=True)
-    for key, weight in moving.items():
-        weight.assign((weight.numpy() - decay * before[key]) / (1 - decay))
 
 
 def show(
@@ -195,7 +166,7 @@ def show(
     console = console or rich.console.Console(highlight=False)
     for other, rungs in found.items():
         table = rich.table.Table(title=f"{first} and {other}", title_justify="left")
-        table.add_column("rung")
+        table.add_column("rung", no_wrap=True)
         for heading in ("compared", "largest deviation", "allowed"):
             table.add_column(heading, justify="right")
         table.add_column("where", overflow="fold")
@@ -206,10 +177,6 @@ def show(
             cells = (rung.name, str(rung.compared), deviation, f"{rung.tolerance:.0e}", where)
             table.add_row(*cells, style=style)
         console.print(table)
-
-
-def _by_name(model: keras.Model) -> dict[str, keras.Variable]:
-    return {checkpoints.tf1_name(weight): weight for weight in model.weights}
 
 
 def _compare_variables(
@@ -239,12 +206,12 @@ def _run(
     model: keras.Model, images: np.ndarray, start: Mapping[str, np.ndarray]
 ) -> dict[str, dict[str, Any]]:
     """What a model gives on each rung, from the weights it has; these are put back on the way."""
-    weights = _by_name(model)
+    weights = by_name(model)
     seen = {"evaluation": _outputs(model, images, training=False)}
     seen["regularization loss"] = {"sum": _regularization(model)}
     seen["training"] = _outputs(model, images, training=True)
     seen["moving statistics"] = {
-        name: weight.numpy() for name, weight in weights.items() if name.endswith(_MOVING)
+        name: weight.numpy() for name, weight in weights.items() if name.endswith(MOVING)
     }
     for name, weight in weights.items():
         weight.assign(start[name])
@@ -276,12 +243,16 @@ def _loss(head: tf.Tensor) -> tf.Tensor:
 
 
 def _compare_arrays(
-    rung: str, first: Mapping[str, Any], second: Mapping[str, Any], tolerance: float
+    rung: str, first: Mapping[str, Any], second: Mapping[str, Any], tolerance: float, least: float
 ) -> Rung:
     if list(first) != list(second):
         odd = sorted(set(first) ^ set(second)) or ["the order"]
         return Rung(rung, len(first), np.nan, tolerance, "", f"not in both: {', '.join(odd)}")
     deviations = {}
+    largest = {
+        name: np.abs(value).max(initial=0.0) for name, value in first.items() if value is not None
+    }
+    least_scale = least * max(largest.values(), default=0.0)
     for name in first:
         if (first[name] is None) != (second[name] is None):
             return Rung(rung, len(first), np.nan, tolerance, "", f"{name}: only one has it")
@@ -292,7 +263,7 @@ def _compare_arrays(
             text = f"{name}: shapes {list(expected.shape)} and {list(actual.shape)}"
             return Rung(rung, len(first), np.nan, tolerance, "", text)
         off = np.abs(actual - expected).max(initial=0.0)
-        deviations[name] = float(off / (np.abs(expected).max(initial=0.0) or 1.0))
+        deviations[name] = float(off / (max(largest[name], least_scale) or 1.0))
     # NaN counts as more than any number.
     ranked = {name: np.nan_to_num(each, nan=np.inf) for name, each in deviations.items()}
     worst = max(ranked, key=ranked.__getitem__, default="")

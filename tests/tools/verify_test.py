@@ -6,9 +6,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from shimzoo import checkpoints, cli, models, shim
 from shimzoo.models.mobilenet import native
-from shimzoo.tools import verify
+from shimzoo.tools import noise_weights, verify
 
 NAME = "mobilenet_v1_0.25_128"
 IMAGES = np.random.default_rng(3).uniform(-1, 1, (4, 8, 8, 3)).astype("float32")
@@ -50,7 +51,7 @@ def unequal(rungs):
 
 def test_equal_models_are_equal():
     first, second = net(), net()
-    verify.fill(first)
+    noise_weights.fill(first)
     rungs = verify.compare(first, second, IMAGES)
     assert [rung.name for rung in rungs] == RUNGS
     assert not unequal(rungs)
@@ -68,7 +69,7 @@ def test_equal_models_are_equal():
 )
 def test_a_difference_is_found_on_its_rungs(settings, expected):
     first = net()
-    verify.fill(first)
+    noise_weights.fill(first)
     assert unequal(verify.compare(first, net(**settings), IMAGES)) == expected
 
 
@@ -77,9 +78,9 @@ def test_a_difference_is_found_on_its_rungs(settings, expected):
     [
         (
             {"names": ("conv", "norm", "last")},
-            "only the first has net/dense/kernel, and 3 more",
+            "only the first has net/dense/weights, and 3 more",
         ),
-        ({"depth": 7}, "net/conv/kernel is 3x3x3x6, trainable and 3x3x3x7, trainable, and 6 more"),
+        ({"depth": 7}, "net/conv/weights is 3x3x3x6, trainable and 3x3x3x7, trainable, and 6 more"),
     ],
 )
 def test_variables_that_are_not_the_same(settings, difference):
@@ -96,20 +97,21 @@ def test_variables_in_another_order():
     turned = Turned()
     turned(IMAGES)
     (rung,) = verify.compare(net(), turned, IMAGES)
-    assert rung.difference.startswith("net/conv/kernel stands where the second has ")
+    assert rung.difference.startswith("net/conv/weights stands where the second has ")
 
 
 def test_tf1_code_of_ones_own_and_its_migration():
     class Shimmed(keras.Model):
         @shim.track_tf1_style_variables
         def call(self, images, training=False):
-            net = shim.layers.conv2d(images, 6, 3, name="conv")
-            net = shim.layers.batch_normalization(net, 3, 0.9, training=training, name="norm")
-            return shim.layers.dense(keras.ops.mean(net, axis=(1, 2)), 5, name="dense")
+            with tf.compat.v1.variable_scope("net"):
+                net = shim.layers.conv2d(images, 6, 3, name="conv")
+                net = shim.layers.batch_normalization(net, 3, 0.9, training=training, name="norm")
+                return shim.layers.dense(tf.reduce_mean(net, [1, 2]), 5, name="dense")
 
     class Native(keras.Model):
         def __init__(self):
-            super().__init__()
+            super().__init__(name="net")
             self.conv = keras.layers.Conv2D(6, 3, name="conv")
             self.norm = keras.layers.BatchNormalization(momentum=0.9, name="norm")
             self.dense = keras.layers.Dense(5, name="dense")
@@ -118,11 +120,10 @@ def test_tf1_code_of_ones_own_and_its_migration():
             net = self.norm(self.conv(images), training=training)
             return self.dense(keras.ops.mean(net, axis=(1, 2)))
 
-    shimmed, migrated = Shimmed(name="net"), Native()
-    migrated.name = "net"
+    shimmed, migrated = Shimmed(), Native()
     shimmed(IMAGES)
     migrated(IMAGES)
-    verify.fill(shimmed)
+    noise_weights.fill(shimmed)
     rungs = verify.compare(shimmed, migrated, IMAGES)
     # TF1's kernel has the unbiased variance, Keras' layer the biased one: `models/batch_norm.py`.
     assert unequal(rungs) == ["moving statistics"]
