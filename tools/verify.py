@@ -26,7 +26,7 @@ TOLERANCE = 1e-5
 GRADIENT_TOLERANCE = 1e-4
 # As a share of the largest gradient of all. Smaller ones are compared on this scale: those of what
 # a norm takes away again, such as biases before it, are rounding alone.
-_LEAST_GRADIENT = 1e-3
+_LEAST_GRADIENT = 0.03
 
 _BATCH_SIZE = 2
 _DECAY = 0.5  # So that old and new moving statistics both count in what is compared.
