@@ -118,6 +118,21 @@ def diff(
     source_diff.show(family, first, second)
 
 
+def _whole_number(text: str) -> int:
+    return _parsed(text, int, "a whole number")
+
+
+def _number(text: str) -> float:
+    return _parsed(text, float, "a number")
+
+
+def _parsed(text: str, parse: Callable[[str], Any], what: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not {what}") from None
+
+
 @app.command()
 def verify(
     name: Annotated[
@@ -140,7 +155,7 @@ def verify(
         int | None,
         typer.Option(
             metavar="N",
-            parser=lambda text: _whole_number(text),
+            parser=_whole_number,
             help="Height and width of the images, in pixels. [default: the model's]",
         ),
     ] = None,
@@ -164,21 +179,6 @@ def verify(
     verify.show(found, stages[0])
     if not all(rung.is_equal for rungs in found.values() for rung in rungs):
         raise typer.Exit(1)
-
-
-def _whole_number(text: str) -> int:
-    return _parsed(text, int, "a whole number")
-
-
-def _number(text: str) -> float:
-    return _parsed(text, float, "a number")
-
-
-def _parsed(text: str, parse: Callable[[str], Any], what: str) -> Any:
-    try:
-        return parse(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not {what}") from None
 
 
 def _setting(help_text: str, default: object, parser: Callable | None = None) -> Any:
