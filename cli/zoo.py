@@ -1,14 +1,14 @@
-"""`shimzoo list`, `show` and `diff`: what models there are."""
+"""`shimzoo list`, `show`, `diff` and `verify`: the models, and how their versions compare."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Annotated, Any
+import pathlib
+from typing import Annotated
 
 import typer
 
 from .. import models
-from .app import Debug, app
+from .app import Debug, app, whole_number, working
 
 
 @app.command("list")
@@ -35,52 +35,10 @@ def show(
     ],
     debug: Debug = False,
 ) -> None:
-    """Show a model's record, and its figures: as published, and as counted from the model."""
-    variant = models.get_variant(name)
-    record = dataclasses.asdict(variant)
-    published = record.pop("published")
-    _print_record(record)
-    counted = _counted(name)
-    typer.echo(f"{'figures':<28}{'published':>12}{'counted':>12}")
-    for figure, label in _FIGURES.items():
-        numbers = (_shown(values.get(figure)) for values in (published, counted))
-        typer.echo(f"  {label:<26}" + "".join(f"{number:>12}" for number in numbers))
-    _print_record(
-        {
-            f"{figure} differ": published[f"{key}_explained"]["why"]
-            for key, figure in _EXPLAINED.items()
-            if published[f"{key}_explained"]
-        }
-    )
-    _print_record({key: published[key] for key in ("note", "source") if published[key]})
+    """Show a model's record, its options, and its figures: as published, and as counted."""
+    from ..tools import model_record
 
-
-_FIGURES = {
-    "top1_percent": "top-1, percent",
-    "top5_percent": "top-5, percent",
-    "parameters_millions": "parameters, millions",
-    "multiply_adds_millions": "multiply-adds, millions",
-}
-_EXPLAINED = {"parameters": "parameters", "multiply_adds": "multiply-adds"}
-
-
-def _counted(name: str) -> dict[str, float]:
-    from ..training import startup
-
-    startup.import_tensorflow()
-    from ..models import counting
-
-    counts = counting.count(name)
-    return {
-        "parameters_millions": counts.parameters / 1e6,
-        "multiply_adds_millions": counts.multiply_adds / 1e6,
-    }
-
-
-def _shown(number: float | None) -> str:
-    if number is None:
-        return "-"
-    return f"{number:.2f}" if number < 100 else f"{number:.0f}"
+    model_record.show(name)
 
 
 @app.command()
@@ -100,12 +58,49 @@ def diff(
     source_diff.show(family, first, second)
 
 
-def _print_record(record: dict[str, Any], indent: str = "") -> None:
-    width = max([26, *(len(indent) + len(name) + 2 for name in record)])
-    for name, value in record.items():
-        label = f"{indent}{name.replace('_', ' ')}"
-        if isinstance(value, dict):
-            typer.echo(label)
-            _print_record(value, indent + "  ")
-        else:
-            typer.echo(f"{label:<{width}}{value}")
+@app.command()
+def verify(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name as `shimzoo list` prints it.")
+    ],
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STAGE",
+            help="What to compare; the others with the first. Twice or more. [default: all]",
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="PATH", help="Where the weights are from. [default: noise, by their names]"
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=whole_number,
+            help="Height and width of the images, in pixels. [default: the model's]",
+        ),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Compare a model's versions: variables, outputs, losses, statistics and gradients.
+
+    Exit code 1 if they differ by more than rounding.
+    """
+    models.get_variant(name)
+    stages = stage or list(models.STAGES)
+    for each in stages:
+        models.check_stage(each)
+    from ..training import startup
+
+    startup.import_tensorflow()
+    from ..tools import verify
+
+    with working("comparing"):
+        found = verify.compare_stages(name, stages, checkpoint=checkpoint, input_size=image_size)
+    verify.show(found, stages[0])
+    if not all(rung.is_equal for rungs in found.values() for rung in rungs):
+        raise typer.Exit(1)

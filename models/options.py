@@ -1,4 +1,4 @@
-"""What the options of all families have in common: their checks, and the checks of images.
+"""What the options of all families have in common: where they come from, and their checks.
 
 Nothing here needs keras or tensorflow.
 """
@@ -9,13 +9,10 @@ import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-IMAGE_CHANNELS = 3
+from . import image_checks
+from .variant import Variant
+
 OUTPUT_STRIDES = (8, 16, 32)
-# Preprocessing -> what images hold, and how to get there from 0 to 255.
-IMAGE_VALUES = {
-    "inception": "with values in [-1, 1], got {}: divide 0 to 255 by 127.5 and subtract 1.",
-    "vgg": "of 0 to 255 less the mean colour, got {}: subtract (123.68, 116.78, 103.94).",
-}
 
 
 def _is_number(value: Any) -> bool:
@@ -54,6 +51,12 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "batch_norm_decay": (lambda x: _is_number(x) and 0 <= x <= 1, "0 to 1"),
     "batch_norm_epsilon": (_is_positive, "above 0 and finite"),
 }
+_SWITCH = (lambda x: isinstance(x, bool), "True or False")
+
+
+def allowed(option: str) -> str:
+    """The values that an option may have, in words; any option of any family."""
+    return _CHECKS.get(option, _SWITCH)[1]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,7 @@ class Options:
 
     Attributes:
         MODEL: What messages call the model.
-        PREPROCESSING: A key of `IMAGE_VALUES`.
+        PREPROCESSING: A key of `image_checks.IMAGE_VALUES`.
         MIN_IMAGE_SIZE: Least height and width of the images, in pixels.
     """
 
@@ -81,17 +84,17 @@ class Options:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            is_ok, allowed = _CHECKS.get(field.name, (_is_switch, "True or False"))
+            is_ok, words = _CHECKS.get(field.name, _SWITCH)
             if not is_ok(value):
-                raise ValueError(f"{field.name}={value!r} is not allowed: it has to be {allowed}.")
+                raise ValueError(f"{field.name}={value!r} is not allowed: it has to be {words}.")
 
     @classmethod
-    def checked(cls, options: Mapping[str, Any], **defaults: Any) -> Self:
-        """The options that a user gives, and those of the variant where none is given.
+    def of(cls, variant: Variant, **options: Any) -> Self:
+        """The options of a variant: what its record says, where `options` do not say otherwise.
 
         Args:
-            options: What the user gives.
-            **defaults: What the variant decides.
+            variant: The record.
+            **options: What the user gives.
 
         Raises:
             ValueError: An option is unknown or out of its range.
@@ -102,43 +105,18 @@ class Options:
                 raise ValueError(
                     f"{cls.MODEL} has no option {option!r}; it has {', '.join(known)}."
                 )
-        return cls(**{**defaults, **options})
+        recorded = {name: getattr(variant, name) for name in known if hasattr(variant, name)}
+        return cls(**{**recorded, **options})
 
-    def check_images(self, images: Any) -> None:
+    def check_images(self, images: Any, built: Mapping[str, Any] | None = None) -> None:
         """Checks images before any layer sees them, so that all versions complain alike.
 
         Args:
             images: Array or tensor, `[B, H, W, 3]`; unknown dimensions are None.
+            built: The model's `get_build_config()`, for weights that depend on the images' size;
+                None if it has none yet.
 
         Raises:
             ValueError: The net can't take such images.
         """
-        if not hasattr(images, "shape") or not hasattr(images, "dtype"):
-            raise ValueError(
-                f"{self.MODEL} takes images as an array or a tensor, got "
-                f"{type(images).__name__}: make it one with np.asarray."
-            )
-        shape, dtype = tuple(images.shape), getattr(images.dtype, "name", str(images.dtype))
-        if len(shape) != 4 or shape[3] != IMAGE_CHANNELS:
-            raise ValueError(
-                f"{self.MODEL} takes images of shape [batch, height, width, {IMAGE_CHANNELS}], got "
-                f"{_shape_text(shape)}."
-            )
-        if "float" not in dtype:
-            values = IMAGE_VALUES[self.PREPROCESSING].format(dtype)
-            raise ValueError(f"{self.MODEL} takes floating-point images {values}")
-        for size in shape[1:3]:
-            if size is not None and size < self.MIN_IMAGE_SIZE:
-                raise ValueError(
-                    f"{self.MODEL} takes images of at least "
-                    f"{self.MIN_IMAGE_SIZE}x{self.MIN_IMAGE_SIZE} pixels, got "
-                    f"{shape[1]}x{shape[2]}."
-                )
-
-
-def _is_switch(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _shape_text(shape: tuple[int | None, ...]) -> str:
-    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+        image_checks.check(images, self.MODEL, self.PREPROCESSING, self.MIN_IMAGE_SIZE)

@@ -11,6 +11,7 @@ import importlib
 import pathlib
 import typing
 
+from .options import Options
 from .variant import Variant
 
 if typing.TYPE_CHECKING:
@@ -36,7 +37,7 @@ _BESIDE_THE_NET = {"name", "input_size", "published", "checkpoint", "archive"}
 def _variants() -> dict[str, Variant]:
     found: dict[str, Variant] = {}
     for family in FAMILIES:
-        for variant in importlib.import_module(f".{family}.variants", __package__).VARIANTS:
+        for variant in importlib.import_module(f".{family}.published", __package__).VARIANTS:
             if variant.name in found:
                 raise RuntimeError(f"Two variants are named {variant.name}.")
             found[variant.name] = variant
@@ -99,6 +100,23 @@ def get_variant(name: str) -> Variant:
         )
         raise ValueError(f"There is no model {name!r}; {known}")
     return variants[name]
+
+
+def default_options(name: str) -> Options:
+    """The options of a model as it was published, which `create` takes if none is given.
+
+    Args:
+        name: A name as in `list_models`.
+
+    Returns:
+        A dataclass with a field for each option of the family.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    variant = get_variant(name)
+    variants = importlib.import_module(f".{variant.family}.variants", __package__)
+    return variants.Options.of(variant)
 
 
 def nearest_models(text: str) -> list[str]:

@@ -5,6 +5,8 @@ or tensorflow, so listing models stays quick.
 """
 
 import dataclasses
+from collections.abc import Iterable
+from typing import TypeVar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,3 +85,24 @@ class Variant:
     published: Published
     checkpoint: str | None
     archive: str | None
+
+
+AnyVariant = TypeVar("AnyVariant", bound=Variant)
+
+
+def named(name: str, variants: Iterable[AnyVariant], net: str) -> AnyVariant:
+    """The variant of that name.
+
+    Args:
+        name: Its name.
+        variants: Those there are.
+        net: What the message calls them.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    known = {variant.name: variant for variant in variants}
+    if name not in known:
+        are = "is" if len(known) == 1 else "are"
+        raise ValueError(f"There is no {net} variant {name!r}; known {are} {', '.join(known)}.")
+    return known[name]

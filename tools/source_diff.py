@@ -28,9 +28,9 @@ def show(family: str, first: str, second: str, console: rich.console.Console | N
     """Prints two versions of a family side by side.
 
     Functions, classes and methods of the same name stand beside each other, a function beside the
-    class that takes its place (`mixed`, `Mixed`), and so do the lines in them that the versions
-    share. Between the columns stands `|` for a changed line, `<` and `>` for one that only that
-    side has. What is too long for a column goes on below, behind an ellipsis.
+    class that takes its place (`apply_module`, `Module`), and so do the lines in them that the
+    versions share. Between the columns stands `|` for a changed line, `<` and `>` for one that only
+    that side has. What is too long for a column goes on below, behind an ellipsis.
 
     Args:
         family: A folder of `shimzoo.models` that holds the three versions.
@@ -100,8 +100,11 @@ def _joined(sections: dict[str, list[str]], others: dict[str, list[str]]) -> dic
 
 
 def _plain(name: str) -> str:
-    """A name as functions and classes have in common: without case, underscores and version."""
-    return re.sub(r"_v\d+$", "", name).replace("_", "").lower()
+    """A name as functions and classes have in common: without case, underscores and version.
+
+    What a function `apply_module` does is what a layer `Module` does.
+    """
+    return re.sub(r"^apply_|_v\d+$", "", name).replace("_", "").lower()
 
 
 def _sections(code: str) -> dict[str, list[str]]:

@@ -1,36 +1,31 @@
 """Inception-ResNet v2 in pure Keras.
 
-See `variants.py` for the paper, the figures and every number. Layers carry the names of TF-Slim's
-scopes: `Conv2d_1a_3x3/kernel` here is `Conv2d_1a_3x3/weights` in a TF1 checkpoint.
+See `variants.py` for the paper and every number. Layers carry the names of TF-Slim's scopes:
+`Conv2d_1a_3x3/kernel` here is `Conv2d_1a_3x3/weights` in a TF1 checkpoint.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from ..batch_norm import BatchNorm
-from . import variants
-
-
-def l2(weight_decay: float) -> keras.Regularizer:
-    """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
-    return keras.regularizers.L2(weight_decay / 2)
+from . import published, variants
 
 
 def regularized(options: variants.Options) -> dict[str, Any]:
     """Initializers and weight decay of all layers; Keras repeats the values of a shared one."""
+    # TF-Slim's `l2_regularizer` is `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half.
     return {
         "kernel_initializer": keras.initializers.GlorotUniform(),
         "bias_initializer": "zeros",
-        "kernel_regularizer": l2(options.weight_decay),
-        "bias_regularizer": l2(options.weight_decay),
+        "kernel_regularizer": keras.regularizers.L2(options.weight_decay / 2),
+        "bias_regularizer": keras.regularizers.L2(options.weight_decay / 2),
     }
 
 
 class Conv(keras.layers.Conv2D):
-    """`slim.conv2d`: a convolution, batch norm without a factor, and ReLU."""
+    """`slim.conv2d`: a convolution, batch norm without a factor and ReLU, or biases alone."""
 
     def __init__(self, conv: variants.Conv, options: variants.Options, dtype):
         super().__init__(
@@ -39,28 +34,34 @@ class Conv(keras.layers.Conv2D):
             strides=conv.stride,
             padding=conv.padding.lower(),
             data_format="channels_last",
-            use_bias=False,
+            use_bias=conv.is_linear,
             dtype=dtype,
             name=conv.name,
             **regularized(options),
         )
-        self.batch_norm = BatchNorm(
-            momentum=options.batch_norm_decay,
-            epsilon=options.batch_norm_epsilon,
-            scale=False,
-            center=True,
-            dtype=self.dtype_policy,
-            name="BatchNorm",
-        )
+        self.batch_norm = None
+        if not conv.is_linear:
+            self.batch_norm = BatchNorm(
+                momentum=options.batch_norm_decay,
+                epsilon=options.batch_norm_epsilon,
+                scale=False,
+                center=True,
+                dtype=self.dtype_policy,
+                name="BatchNorm",
+            )
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
         super().build(input_shape)
-        self.batch_norm.build((None, None, None, self.filters))
+        if self.batch_norm is not None:
+            self.batch_norm.build((None, None, None, self.filters))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, filters]`."""
-        return keras.ops.relu(self.batch_norm(super().call(inputs), training=training))
+        net = super().call(inputs)
+        if self.batch_norm is None:
+            return net
+        return keras.ops.relu(self.batch_norm(net, training=training))
 
 
 def dense_layer(dense: variants.Dense, options: variants.Options, dtype: Any) -> keras.Layer:
@@ -77,24 +78,24 @@ def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> ke
 
 def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[keras.Layer, ...]:
     """The layers of a scope; `tf.train.Checkpoint` would see none in a list."""
-    kinds: dict[type, Callable] = {
+    kinds: dict[type, Any] = {
         variants.Conv: Conv,
         variants.Pool: pool_layer,
         variants.Dense: dense_layer,
-        variants.Branch: Sequence,
+        variants.Branch: Branch,
         variants.Module: Module,
         variants.Block: Residual,
-        variants.Repeat: Sequence,
+        variants.Repeat: Branch,
     }
     return tuple(kinds[type(step)](step, options, dtype) for step in steps)
 
 
-class Sequence(keras.layers.Layer):
-    """Layers one after another: a branch, a repeat, or a head."""
+class Branch(keras.layers.Layer):
+    """Layers one after another: a branch, a head, or a block repeated."""
 
-    def __init__(self, sequence: variants.Branch | variants.Repeat, options, dtype):
-        super().__init__(dtype=dtype, name=sequence.name)
-        self.steps = layers_of(sequence.steps, options, dtype)
+    def __init__(self, branch: variants.Branch | variants.Repeat, options, dtype):
+        super().__init__(dtype=dtype, name=branch.name)
+        self.steps = layers_of(branch.steps, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
@@ -102,24 +103,17 @@ class Sequence(keras.layers.Layer):
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        for layer in self.steps:
-            input_shape = layer.compute_output_shape(input_shape)
-        return input_shape
-
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
-        net = inputs
         for layer in self.steps:
-            net = layer(net, training=training)
-        return net
+            inputs = layer(inputs, training=training)
+        return inputs
 
 
 class Module(keras.layers.Layer):
     """Branches that see the same map, and whose channels are stacked."""
 
-    def __init__(self, module: variants.Module | variants.Block, options, dtype):
+    def __init__(self, module: variants.Module | variants.Block, options: variants.Options, dtype):
         super().__init__(dtype=dtype, name=module.name)
         self.branches = layers_of(module.branches, options, dtype)
 
@@ -127,11 +121,6 @@ class Module(keras.layers.Layer):
         """Makes the weights for inputs `[B, H, W, C]`."""
         for branch in self.branches:
             branch.build(input_shape)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
-        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
@@ -145,20 +134,12 @@ class Residual(Module):
     def __init__(self, block: variants.Block, options, dtype):
         super().__init__(block, options, dtype)
         self.block = block
-        self.up = keras.layers.Conv2D(
-            block.depth,
-            1,
-            padding="same",
-            data_format="channels_last",
-            dtype=dtype,
-            name="Conv2d_1x1",
-            **regularized(options),
-        )
+        self.up = Conv(block.up, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
         super().build(input_shape)
-        self.up.build(super().compute_output_shape(input_shape))
+        self.up.build((None, None, None, sum(b.steps[-1].filters for b in self.branches)))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The inputs' shape."""
@@ -187,38 +168,33 @@ class InceptionResnetV2(keras.Model):
         self,
         variant: str = "inception_resnet_v2",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
-        steps = (*variants.STEM, *variants.BODY, variants.LAST_CONV)
-        self.body = layers_of(steps, options, dtype)
+        self.body = layers_of((*variants.STEM, *variants.BODY, variants.LAST_CONV), options, dtype)
         if options.num_classes is not None:
-            # Keras takes the share that is dropped, TF-Slim the one that is kept.
-            rate = 1.0 - options.dropout_keep_prob
+            rate = 1.0 - options.dropout_keep_prob  # TF-Slim's is the share that is kept.
             self.dropout = keras.layers.Dropout(rate, dtype=dtype, name="Dropout")
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for images `[B, H, W, 3]`, and the heads, whose shapes follow."""
-        options, shape, shapes = self.options, input_shape, {}
-        for layer in self.body:
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
-            shapes[variants.END_POINTS.get(layer.name, layer.name)] = shape
+        options = self.options
+        net, end_points = self._body(keras.KerasTensor(input_shape), training=False)
         if options.has_aux_logits:
-            aux_shape = shapes[variants.AUX_END_POINT]
-            self.aux_logits = Sequence(options.aux_logits(aux_shape), options, self.dtype_policy)
-            self.aux_logits.build(aux_shape)
+            shape = end_points[variants.AUX_END_POINT].shape
+            self.aux_logits = Branch(options.aux_logits(shape), options, self.dtype_policy)
+            self.aux_logits.build(shape)
         if options.num_classes is not None:
-            self.logits = Sequence(options.logits(), options, self.dtype_policy)
-            self.logits.build((None, shape[-1]))
+            self.logits = Branch(options.logits(), options, self.dtype_policy)
+            self.logits.build((None, net.shape[-1]))
 
     def _forward(self, images, training) -> tuple:
         net, end_points = self._body(images, training)
@@ -236,12 +212,13 @@ class InceptionResnetV2(keras.Model):
         options = self.options
         if options.has_aux_logits:
             aux = self.aux_logits(end_points[variants.AUX_END_POINT], training=training)
-            end_points["AuxLogits"] = keras.ops.cast(keras.ops.squeeze(aux, axis=(1, 2)), "float32")
+            # `keras.ops.squeeze` refuses maps of unknown size.
+            aux = keras.ops.reshape(aux, (keras.ops.shape(aux)[0], options.num_classes))
+            end_points["AuxLogits"] = keras.ops.cast(aux, "float32")
         net = end_points["global_pool"] = keras.ops.mean(net, axis=(1, 2), keepdims=True)
         if options.num_classes is None:
             return net, end_points
-        net = self.dropout(keras.ops.squeeze(net, axis=(1, 2)), training=training)
-        end_points["PreLogitsFlatten"] = net
+        net = end_points["PreLogitsFlatten"] = self.dropout(net[:, 0, 0], training=training)
         net = end_points["Logits"] = keras.ops.cast(self.logits(net), "float32")
         end_points["Predictions"] = keras.ops.softmax(net)
         return net, end_points
@@ -259,15 +236,13 @@ class InceptionResnetV2(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images, self.get_build_config())
         images = keras.ops.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -1,11 +1,10 @@
 """Inception-ResNet v2 half-way: native Keras layers in the body, TF-Slim in the stem and the heads.
 
-See `variants.py` for the paper, the figures and every number. The stem's and the heads' variables
-have their TF1 names, the native layers' have Keras' last part: `kernel` for `weights`.
+See `variants.py` for the paper and every number. The stem's and the heads' variables have their TF1
+names, the native layers' have Keras' last part: `kernel` for `weights`.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -43,9 +42,7 @@ def inception_arg_scope(options: variants.Options, is_training: bool) -> dict:
 def apply(net, step: variants.Conv | variants.Pool | variants.Dense) -> tf.Tensor:
     """One layer of the stem or of a head."""
     if isinstance(step, variants.Dense):
-        return slim.fully_connected(
-            slim.flatten(net), step.depth, activation_fn=None, scope=step.name
-        )
+        return slim.fully_connected(net, step.depth, activation_fn=None, scope=step.name)
     if isinstance(step, variants.Conv):
         return slim.conv2d(
             net, step.depth, step.kernel_size, step.stride, step.padding, scope=step.name
@@ -62,23 +59,19 @@ def apply_branch(net, branch: variants.Branch) -> tf.Tensor:
         return net
 
 
-def l2(weight_decay: float) -> keras.Regularizer:
-    """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
-    return keras.regularizers.L2(weight_decay / 2)
-
-
 def regularized(options: variants.Options) -> dict[str, Any]:
     """Initializers and weight decay of all layers; Keras repeats the values of a shared one."""
+    # TF-Slim's `l2_regularizer` is `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half.
     return {
         "kernel_initializer": keras.initializers.GlorotUniform(),
         "bias_initializer": "zeros",
-        "kernel_regularizer": l2(options.weight_decay),
-        "bias_regularizer": l2(options.weight_decay),
+        "kernel_regularizer": keras.regularizers.L2(options.weight_decay / 2),
+        "bias_regularizer": keras.regularizers.L2(options.weight_decay / 2),
     }
 
 
 class Conv(keras.layers.Conv2D):
-    """`slim.conv2d`: a convolution, batch norm without a factor, and ReLU."""
+    """`slim.conv2d`: a convolution, batch norm without a factor and ReLU, or biases alone."""
 
     def __init__(self, conv: variants.Conv, options: variants.Options, dtype):
         super().__init__(
@@ -87,28 +80,34 @@ class Conv(keras.layers.Conv2D):
             strides=conv.stride,
             padding=conv.padding.lower(),
             data_format="channels_last",
-            use_bias=False,
+            use_bias=conv.is_linear,
             dtype=dtype,
             name=conv.name,
             **regularized(options),
         )
-        self.batch_norm = BatchNorm(
-            momentum=options.batch_norm_decay,
-            epsilon=options.batch_norm_epsilon,
-            scale=False,
-            center=True,
-            dtype=self.dtype_policy,
-            name="BatchNorm",
-        )
+        self.batch_norm = None
+        if not conv.is_linear:
+            self.batch_norm = BatchNorm(
+                momentum=options.batch_norm_decay,
+                epsilon=options.batch_norm_epsilon,
+                scale=False,
+                center=True,
+                dtype=self.dtype_policy,
+                name="BatchNorm",
+            )
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
         super().build(input_shape)
-        self.batch_norm.build((None, None, None, self.filters))
+        if self.batch_norm is not None:
+            self.batch_norm.build((None, None, None, self.filters))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, filters]`."""
-        return keras.ops.relu(self.batch_norm(super().call(inputs), training=training))
+        net = super().call(inputs)
+        if self.batch_norm is None:
+            return net
+        return keras.ops.relu(self.batch_norm(net, training=training))
 
 
 def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> keras.Layer:
@@ -120,23 +119,23 @@ def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> ke
 
 def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[keras.Layer, ...]:
     """The layers of a scope; `tf.train.Checkpoint` would see none in a list."""
-    kinds: dict[type, Callable] = {
+    kinds: dict[type, Any] = {
         variants.Conv: Conv,
         variants.Pool: pool_layer,
-        variants.Branch: Sequence,
+        variants.Branch: Branch,
         variants.Module: Module,
         variants.Block: Residual,
-        variants.Repeat: Sequence,
+        variants.Repeat: Branch,
     }
     return tuple(kinds[type(step)](step, options, dtype) for step in steps)
 
 
-class Sequence(keras.layers.Layer):
-    """Layers one after another: a branch or a repeat."""
+class Branch(keras.layers.Layer):
+    """Layers one after another: a branch, or a block repeated."""
 
-    def __init__(self, sequence: variants.Branch | variants.Repeat, options, dtype):
-        super().__init__(dtype=dtype, name=sequence.name)
-        self.steps = layers_of(sequence.steps, options, dtype)
+    def __init__(self, branch: variants.Branch | variants.Repeat, options, dtype):
+        super().__init__(dtype=dtype, name=branch.name)
+        self.steps = layers_of(branch.steps, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
@@ -144,24 +143,17 @@ class Sequence(keras.layers.Layer):
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        for layer in self.steps:
-            input_shape = layer.compute_output_shape(input_shape)
-        return input_shape
-
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
-        net = inputs
         for layer in self.steps:
-            net = layer(net, training=training)
-        return net
+            inputs = layer(inputs, training=training)
+        return inputs
 
 
 class Module(keras.layers.Layer):
     """Branches that see the same map, and whose channels are stacked."""
 
-    def __init__(self, module: variants.Module | variants.Block, options, dtype):
+    def __init__(self, module: variants.Module | variants.Block, options: variants.Options, dtype):
         super().__init__(dtype=dtype, name=module.name)
         self.branches = layers_of(module.branches, options, dtype)
 
@@ -169,11 +161,6 @@ class Module(keras.layers.Layer):
         """Makes the weights for inputs `[B, H, W, C]`."""
         for branch in self.branches:
             branch.build(input_shape)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
-        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
@@ -187,20 +174,12 @@ class Residual(Module):
     def __init__(self, block: variants.Block, options, dtype):
         super().__init__(block, options, dtype)
         self.block = block
-        self.up = keras.layers.Conv2D(
-            block.depth,
-            1,
-            padding="same",
-            data_format="channels_last",
-            dtype=dtype,
-            name="Conv2d_1x1",
-            **regularized(options),
-        )
+        self.up = Conv(block.up, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
         super().build(input_shape)
-        self.up.build(super().compute_output_shape(input_shape))
+        self.up.build((None, None, None, sum(b.steps[-1].filters for b in self.branches)))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The inputs' shape."""
@@ -231,13 +210,13 @@ class InceptionResnetV2(keras.Model):
         self,
         variant: str = "inception_resnet_v2",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
@@ -246,10 +225,9 @@ class InceptionResnetV2(keras.Model):
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights of the body; the first call makes those of the stem and the heads."""
-        shape = (None, None, None, variants.STEM_DEPTH)
+        net = keras.KerasTensor((None, None, None, variants.STEM_DEPTH))
         for layer in self.body:
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+            net = layer(net)
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Makes all weights, for a file that is loaded: `build` makes the body's alone."""
@@ -281,7 +259,7 @@ class InceptionResnetV2(keras.Model):
         options = self.options
         if options.has_aux_logits:
             aux = end_points[variants.AUX_END_POINT]
-            aux = apply_branch(aux, options.aux_logits(aux.shape))
+            aux = tf.squeeze(apply_branch(aux, options.aux_logits(aux.shape)), [1, 2])
             end_points["AuxLogits"] = tf.cast(aux, tf.float32)
         net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
         end_points["global_pool"] = net
@@ -326,15 +304,13 @@ class InceptionResnetV2(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images, self.get_build_config())
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -1,7 +1,7 @@
 """Inception-ResNet v2 as written for TF1 with TF-Slim, alive under the modeling shim.
 
-See `variants.py` for the paper, the figures and every number. What the decorated method runs is TF1
-code: scopes, `arg_scope` and Slim's layers, nothing native. Its variables have their TF1 names.
+See `variants.py` for the paper and every number. What the decorated method runs is TF1 code:
+scopes, `arg_scope` and Slim's layers, nothing native. Its variables have their TF1 names.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import keras
 import tensorflow.compat.v1 as tf
 
 from ... import shim
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -41,9 +41,7 @@ def inception_arg_scope(options: variants.Options, is_training: bool) -> dict:
 def apply(net, step: variants.Conv | variants.Pool | variants.Dense) -> tf.Tensor:
     """One layer of a branch, of the stem or of a head."""
     if isinstance(step, variants.Dense):
-        return slim.fully_connected(
-            slim.flatten(net), step.depth, activation_fn=None, scope=step.name
-        )
+        return slim.fully_connected(net, step.depth, activation_fn=None, scope=step.name)
     if isinstance(step, variants.Conv):
         return slim.conv2d(
             net, step.depth, step.kernel_size, step.stride, step.padding, scope=step.name
@@ -118,13 +116,13 @@ class InceptionResnetV2(keras.Model):
         self,
         variant: str = "inception_resnet_v2",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
 
     @shim.track_tf1_style_variables
@@ -155,7 +153,7 @@ class InceptionResnetV2(keras.Model):
         options = self.options
         if options.has_aux_logits:
             aux = end_points[variants.AUX_END_POINT]
-            aux = apply_branch(aux, options.aux_logits(aux.shape))
+            aux = tf.squeeze(apply_branch(aux, options.aux_logits(aux.shape)), [1, 2])
             end_points["AuxLogits"] = tf.cast(aux, tf.float32)
         net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
         end_points["global_pool"] = net
@@ -182,15 +180,13 @@ class InceptionResnetV2(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images, self.get_build_config())
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

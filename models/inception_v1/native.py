@@ -1,7 +1,7 @@
 """Inception v1 in pure Keras.
 
-See `variants.py` for the paper, the figures and every number. Layers carry the names of TF-Slim's
-scopes: `InceptionV1/Conv2d_1a_7x7/kernel` here is `.../weights` in a TF1 checkpoint.
+See `variants.py` for the paper and every number. Layers carry the names of TF-Slim's scopes:
+`InceptionV1/Conv2d_1a_7x7/kernel` here is `.../weights` in a TF1 checkpoint.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 
 def truncated_normal(stddev: float) -> keras.Initializer:
@@ -94,10 +94,10 @@ class Branch(keras.layers.Layer):
         return inputs
 
 
-class Mixed(keras.layers.Layer):
+class Module(keras.layers.Layer):
     """An inception module: a 1x1 and two 3x3 convolutions and a pool, side by side."""
 
-    def __init__(self, module: variants.Mixed, options, dtype):
+    def __init__(self, module: variants.Module, options, dtype):
         super().__init__(dtype=dtype, name=module.name)
 
         def branch(name, *layers) -> Branch:
@@ -151,22 +151,22 @@ class InceptionV1(keras.Model):
         self,
         variant: str = "inception_v1",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
         def layer_of(part) -> keras.Layer:
-            if isinstance(part, variants.Mixed):
-                return Mixed(part, options, dtype)
-            if isinstance(part, variants.MaxPool):
-                return max_pool(part.size, part.stride, dtype, name=part.name)
+            if isinstance(part, variants.Module):
+                return Module(part, options, dtype)
+            if isinstance(part, variants.Pool):
+                return max_pool(part.kernel_size, part.stride, dtype, name=part.name)
             depth, kernel_size = part.depth, part.kernel_size
             return Conv(depth, kernel_size, options, dtype, strides=part.stride, name=part.name)
 
@@ -207,7 +207,7 @@ class InceptionV1(keras.Model):
         if self.options.global_pool:
             net = end_points["global_pool"] = keras.ops.mean(net, axis=(1, 2), keepdims=True)
         else:
-            window = variants.pool_size(net.shape)
+            window = variants.pool_window(net.shape)
             net = keras.ops.average_pool(net, window, variants.HEAD_POOL_STRIDE, padding="valid")
             end_points["AvgPool_0a_7x7"] = net
         if self.options.num_classes is None:
@@ -232,15 +232,13 @@ class InceptionV1(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = keras.ops.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

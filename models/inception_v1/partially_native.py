@@ -1,7 +1,7 @@
 """Inception v1 half-way: native Keras layers in the body, TF-Slim in the stem and the head.
 
-See `variants.py` for the paper, the figures and every number. The stem's and the head's variables
-have their TF1 names, the native layers' have Keras' last part: `kernel` for `weights`.
+See `variants.py` for the paper and every number. The stem's and the head's variables have their TF1
+names, the native layers' have Keras' last part: `kernel` for `weights`.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -131,10 +131,10 @@ class Branch(keras.layers.Layer):
         return inputs
 
 
-class Mixed(keras.layers.Layer):
+class Module(keras.layers.Layer):
     """An inception module: a 1x1 and two 3x3 convolutions and a pool, side by side."""
 
-    def __init__(self, module: variants.Mixed, options, dtype):
+    def __init__(self, module: variants.Module, options, dtype):
         super().__init__(dtype=dtype, name=module.name)
 
         def branch(name, *layers) -> Branch:
@@ -188,21 +188,21 @@ class InceptionV1(keras.Model):
         self,
         variant: str = "inception_v1",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
         def layer_of(part) -> keras.Layer:
-            if isinstance(part, variants.Mixed):
-                return Mixed(part, options, dtype)
-            return max_pool(part.size, part.stride, dtype, name=part.name)
+            if isinstance(part, variants.Module):
+                return Module(part, options, dtype)
+            return max_pool(part.kernel_size, part.stride, dtype, name=part.name)
 
         # A tuple, because `tf.train.Checkpoint` does not see layers in a list.
         self.body = tuple(layer_of(part) for part in variants.BODY)
@@ -236,7 +236,7 @@ class InceptionV1(keras.Model):
                     net, part.depth, part.kernel_size, stride=part.stride, scope=part.name
                 )
             else:
-                net = slim.max_pool2d(net, part.size, stride=part.stride, scope=part.name)
+                net = slim.max_pool2d(net, part.kernel_size, stride=part.stride, scope=part.name)
             end_points[part.name] = net
         for layer in self.body:
             net = end_points[layer.name] = layer(net, training=training)
@@ -249,7 +249,7 @@ class InceptionV1(keras.Model):
                 net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
                 end_points["global_pool"] = net
             else:
-                window = variants.pool_size(net.shape)
+                window = variants.pool_window(net.shape)
                 net = slim.avg_pool2d(
                     net, window, variants.HEAD_POOL_STRIDE, padding="VALID", scope="AvgPool_0a_7x7"
                 )
@@ -294,15 +294,13 @@ class InceptionV1(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -1,7 +1,7 @@
 """Inception v1 as written for TF1 with TF-Slim, alive under the modeling shim.
 
-See `variants.py` for the paper, the figures and every number. What the decorated method runs is TF1
-code: scopes, `arg_scope` and Slim's layers, nothing native. Its variables have their TF1 names.
+See `variants.py` for the paper and every number. What the decorated method runs is TF1 code:
+scopes, `arg_scope` and Slim's layers, nothing native. Its variables have their TF1 names.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import keras
 import tensorflow.compat.v1 as tf
 
 from ... import shim
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -49,7 +49,7 @@ def base_arg_scope() -> dict:
         return scope
 
 
-def mixed(inputs, module: variants.Mixed) -> tf.Tensor:
+def apply_module(inputs, module: variants.Module) -> tf.Tensor:
     """An inception module: a 1x1 and two 3x3 convolutions and a pool, side by side."""
     with tf.variable_scope(module.name):
         with tf.variable_scope("Branch_0"):
@@ -87,13 +87,13 @@ class InceptionV1(keras.Model):
         self,
         variant: str = "inception_v1",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
 
     @shim.track_tf1_style_variables
@@ -113,10 +113,10 @@ class InceptionV1(keras.Model):
                 net = slim.conv2d(
                     net, part.depth, part.kernel_size, stride=part.stride, scope=part.name
                 )
-            elif isinstance(part, variants.MaxPool):
-                net = slim.max_pool2d(net, part.size, stride=part.stride, scope=part.name)
+            elif isinstance(part, variants.Pool):
+                net = slim.max_pool2d(net, part.kernel_size, stride=part.stride, scope=part.name)
             else:
-                net = mixed(net, part)
+                net = apply_module(net, part)
             end_points[part.name] = net
         return net, end_points
 
@@ -127,7 +127,7 @@ class InceptionV1(keras.Model):
                 net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
                 end_points["global_pool"] = net
             else:
-                window = variants.pool_size(net.shape)
+                window = variants.pool_window(net.shape)
                 net = slim.avg_pool2d(
                     net, window, variants.HEAD_POOL_STRIDE, padding="VALID", scope="AvgPool_0a_7x7"
                 )
@@ -155,15 +155,13 @@ class InceptionV1(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

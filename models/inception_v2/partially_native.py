@@ -1,7 +1,7 @@
 """Inception v2 half-way: native Keras layers in the body, TF-Slim in the stem and the head.
 
-See `variants.py` for the paper, the figures and every number. The stem's and the head's variables
-have their TF1 names, the native layers' have Keras' last part: `kernel` for `weights`.
+See `variants.py` for the paper and every number. The stem's and the head's variables have their TF1
+names, the native layers' have Keras' last part: `kernel` for `weights`.
 """
 
 import dataclasses
@@ -12,14 +12,14 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
 
 
 def inception_arg_scope(options: variants.Options, is_training: bool) -> dict:
-    """Defaults of Slim's layers: initializer, norm, activation, weight decay and padding."""
+    """Defaults of Slim's layers: initializer, norm, activation and weight decay."""
     with (
         slim.arg_scope(
             [slim.conv2d],  # Not of separable ones.
@@ -35,16 +35,46 @@ def inception_arg_scope(options: variants.Options, is_training: bool) -> dict:
             scale=False,
             center=True,
         ),
-        slim.arg_scope([slim.conv2d, slim.separable_conv2d], padding="SAME"),
-        slim.arg_scope([slim.max_pool2d, slim.avg_pool2d], stride=1, padding="SAME"),
         slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training) as scope,
     ):
         return scope
 
 
-def truncated_normal(stddev: float) -> Any:
-    """The initializer of convolutions that do not have the scope's."""
-    return tf.truncated_normal_initializer(mean=0.0, stddev=stddev)
+def apply(net, step: variants.Conv | variants.Pool) -> tf.Tensor:
+    """One layer of the stem or of the head; it says what differs from the scope."""
+    if isinstance(step, variants.Pool):
+        pool2d = slim.avg_pool2d if step.is_average else slim.max_pool2d
+        return pool2d(net, step.kernel_size, step.stride, step.padding, scope=step.name)
+    settings: dict[str, Any] = {}
+    if step.stddev is not None:
+        settings["weights_initializer"] = tf.truncated_normal_initializer(stddev=step.stddev)
+    if step.is_linear:
+        settings |= {"activation_fn": None, "normalizer_fn": None}
+    return slim.conv2d(
+        net, step.depth, step.kernel_size, step.stride, step.padding, scope=step.name, **settings
+    )
+
+
+def apply_separable(net, step: variants.SeparableConv) -> tf.Tensor:
+    """The first layer, which the scope's norm and weight decay do not reach."""
+    return slim.separable_conv2d(
+        net,
+        step.depth,
+        step.kernel_size,
+        depth_multiplier=step.depth_multiplier,
+        stride=step.stride,
+        padding=step.padding,
+        weights_initializer=tf.truncated_normal_initializer(stddev=step.stddev),
+        scope=step.name,
+    )
+
+
+def apply_branch(net, branch: variants.Branch) -> tf.Tensor:
+    """Layers one after another."""
+    with tf.variable_scope(branch.name):
+        for step in branch.steps:
+            net = apply(net, step)
+        return net
 
 
 def initializer(stddev: float | None) -> keras.Initializer:
@@ -55,81 +85,90 @@ def initializer(stddev: float | None) -> keras.Initializer:
     return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
 
 
-class Conv(keras.layers.Conv2D):
-    """`slim.conv2d`: a convolution, batch norm without gamma and ReLU; or else only biases."""
+def l2(weight_decay: float) -> keras.Regularizer:
+    """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
+    return keras.regularizers.L2(weight_decay / 2)
 
-    def __init__(self, filters, kernel_size, options, dtype, *, stddev=None, norm=True, **settings):
+
+class Conv(keras.layers.Conv2D):
+    """`slim.conv2d`: a convolution, batch norm without a factor, and ReLU."""
+
+    def __init__(self, conv: variants.Conv, options: variants.Options, dtype):
         super().__init__(
-            filters,
-            kernel_size,
-            padding="same",
+            conv.depth,
+            conv.kernel_size,
+            strides=conv.stride,
+            padding=conv.padding.lower(),
             data_format="channels_last",
-            use_bias=not norm,
-            kernel_initializer=initializer(stddev),
-            # TF-Slim's is `weight_decay * sum(w ** 2) / 2`, and Keras' has no half.
-            kernel_regularizer=keras.regularizers.L2(options.weight_decay / 2),
-            bias_initializer="zeros",
+            use_bias=False,
+            kernel_initializer=initializer(conv.stddev),
+            kernel_regularizer=l2(options.weight_decay),
             dtype=dtype,
-            **settings,
+            name=conv.name,
         )
-        if norm:
-            self.batch_norm = BatchNorm(
-                momentum=options.batch_norm_decay,
-                epsilon=options.batch_norm_epsilon,
-                scale=False,
-                center=True,
-                dtype=self.dtype_policy,
-                name="BatchNorm",
-            )
+        self.batch_norm = BatchNorm(
+            momentum=options.batch_norm_decay,
+            epsilon=options.batch_norm_epsilon,
+            scale=False,
+            center=True,
+            dtype=self.dtype_policy,
+            name="BatchNorm",
+        )
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
         super().build(input_shape)
-        if not self.use_bias:
-            self.batch_norm.build((None, None, None, self.filters))
+        self.batch_norm.build((None, None, None, self.filters))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, filters]`."""
-        net = super().call(inputs)
-        if self.use_bias:
-            return net
-        return keras.ops.relu(self.batch_norm(net, training=training))
+        return keras.ops.relu(self.batch_norm(super().call(inputs), training=training))
 
 
-def pool(name: str, stride: int, dtype: Any) -> keras.Layer:
-    """`slim.max_pool2d` or `slim.avg_pool2d`, as the name says."""
-    kind = keras.layers.MaxPool2D if name.startswith("MaxPool") else keras.layers.AvgPool2D
-    return kind(variants.POOL_SIZE, stride, "same", "channels_last", dtype=dtype, name=name)
+def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> keras.Layer:
+    """An average or a maximum pool."""
+    kind = keras.layers.AveragePooling2D if pool.is_average else keras.layers.MaxPooling2D
+    settings = {"data_format": "channels_last", "dtype": dtype, "name": pool.name}
+    return kind(pool.kernel_size, pool.stride, pool.padding.lower(), **settings)
+
+
+def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[keras.Layer, ...]:
+    """The layers of a scope; `tf.train.Checkpoint` would see none in a list."""
+    kinds: dict[type, Any] = {
+        variants.Conv: Conv,
+        variants.Pool: pool_layer,
+        variants.Branch: Branch,
+        variants.Module: Module,
+    }
+    return tuple(kinds[type(step)](step, options, dtype) for step in steps)
 
 
 class Branch(keras.layers.Layer):
-    """Layers in a row."""
+    """Layers one after another."""
 
-    def __init__(self, *layers: keras.Layer, dtype, name: str):
-        super().__init__(dtype=dtype, name=name)
-        self.layers = layers
+    def __init__(self, branch: variants.Branch, options, dtype):
+        super().__init__(dtype=dtype, name=branch.name)
+        self.steps = layers_of(branch.steps, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
-        for layer in self.layers:
+        for layer in self.steps:
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Activations of the last layer."""
-        for layer in self.layers:
+        """Activations `[B, height, width, depth]`."""
+        for layer in self.steps:
             inputs = layer(inputs, training=training)
         return inputs
 
 
-class Branches(keras.layers.Layer):
-    """Branches side by side."""
+class Module(keras.layers.Layer):
+    """Branches that see the same map, and whose channels are stacked."""
 
-    def __init__(self, *branches: list[keras.layers.Layer], dtype, name: str):
-        super().__init__(dtype=dtype, name=name)
-        self.branches = tuple(
-            Branch(*layers, dtype=dtype, name=f"Branch_{i}") for i, layers in enumerate(branches)
-        )
+    def __init__(self, module: variants.Module, options: variants.Options, dtype):
+        super().__init__(dtype=dtype, name=module.name)
+        self.branches = layers_of(module.branches, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
@@ -137,56 +176,9 @@ class Branches(keras.layers.Layer):
             branch.build(input_shape)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """The maps of all branches, one behind the other."""
-        maps = [branch(inputs, training=training) for branch in self.branches]
-        return keras.ops.concatenate(maps, axis=3)
-
-
-class Mixed(Branches):
-    """An inception module: a 1x1, a 3x3 and two 3x3 convolutions and a pool, side by side."""
-
-    def __init__(self, module: variants.Mixed, options, dtype):
-        size, narrow = variants.KERNEL_SIZE, variants.REDUCE_STDDEV
-        project = variants.PROJECT_STDDEV
-        super().__init__(
-            [Conv(module.depth_1x1, 1, options, dtype, name="Conv2d_0a_1x1")],
-            [
-                Conv(module.reduce_3x3, 1, options, dtype, stddev=narrow, name="Conv2d_0a_1x1"),
-                Conv(module.depth_3x3, size, options, dtype, name="Conv2d_0b_3x3"),
-            ],
-            [
-                Conv(module.double_reduce, 1, options, dtype, stddev=narrow, name="Conv2d_0a_1x1"),
-                Conv(module.double_3x3, size, options, dtype, name="Conv2d_0b_3x3"),
-                Conv(module.double_3x3, size, options, dtype, name="Conv2d_0c_3x3"),
-            ],
-            [
-                pool(f"{module.pool}_0a_3x3", 1, dtype),
-                Conv(module.pool_proj, 1, options, dtype, stddev=project, name="Conv2d_0b_1x1"),
-            ],
-            dtype=dtype,
-            name=module.name,
-        )
-
-
-class Reduction(Branches):
-    """An inception module that halves the map: its last branch passes the inputs on."""
-
-    def __init__(self, module: variants.Reduction, options, dtype):
-        size, narrow, stride = variants.KERNEL_SIZE, variants.REDUCE_STDDEV, variants.STRIDE
-        super().__init__(
-            [
-                Conv(module.reduce_3x3, 1, options, dtype, stddev=narrow, name="Conv2d_0a_1x1"),
-                Conv(module.depth_3x3, size, options, dtype, strides=stride, name="Conv2d_1a_3x3"),
-            ],
-            [
-                Conv(module.double_reduce, 1, options, dtype, stddev=narrow, name="Conv2d_0a_1x1"),
-                Conv(module.double_3x3, size, options, dtype, name="Conv2d_0b_3x3"),
-                Conv(module.double_3x3, size, options, dtype, strides=stride, name="Conv2d_1a_3x3"),
-            ],
-            [pool("MaxPool_1a_3x3", stride, dtype)],
-            dtype=dtype,
-            name=module.name,
-        )
+        """Activations `[B, height, width, depth]`."""
+        nets = [branch(inputs, training=training) for branch in self.branches]
+        return keras.ops.concatenate(nets, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="shimzoo.models.inception_v2.partially_native")
@@ -206,24 +198,23 @@ class InceptionV2(keras.Model):
         self,
         variant: str = "inception_v2",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
-        kinds = {variants.Mixed: Mixed, variants.Reduction: Reduction}
-        # A tuple, because `tf.train.Checkpoint` does not see layers in a list.
-        self.body = tuple(kinds[type(m)](m, options, dtype) for m in options.body())
+        self.body = layers_of(options.body(), options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights of the body; the first call makes those of the stem and the head."""
-        net = keras.KerasTensor((None, None, None, self.options.stem_depths()[-1]))
+        convs = [step for step in self.options.stem() if isinstance(step, variants.Conv)]
+        net = keras.KerasTensor((None, None, None, convs[-1].depth))
         for layer in self.body:
             net = layer(net)
 
@@ -242,51 +233,29 @@ class InceptionV2(keras.Model):
             return self._head(net, training, end_points)
 
     def _body(self, images, training) -> tuple:
-        first, second, third = self.options.stem_depths()
-        size, narrow = variants.KERNEL_SIZE, truncated_normal(variants.STEM_1X1_STDDEV)
-        net = slim.separable_conv2d(
-            images,
-            first,
-            variants.STEM_KERNEL_SIZE,
-            depth_multiplier=self.options.stem_multiplier(),
-            stride=variants.STRIDE,
-            weights_initializer=truncated_normal(variants.STEM_STDDEV),
-            scope="Conv2d_1a_7x7",
-        )
-        end_points = {"Conv2d_1a_7x7": net}
-        net = slim.max_pool2d(
-            net, variants.POOL_SIZE, stride=variants.STRIDE, scope="MaxPool_2a_3x3"
-        )
-        end_points["MaxPool_2a_3x3"] = net
-        net = slim.conv2d(net, second, 1, weights_initializer=narrow, scope="Conv2d_2b_1x1")
-        end_points["Conv2d_2b_1x1"] = net
-        net = end_points["Conv2d_2c_3x3"] = slim.conv2d(net, third, size, scope="Conv2d_2c_3x3")
-        net = slim.max_pool2d(
-            net, variants.POOL_SIZE, stride=variants.STRIDE, scope="MaxPool_3a_3x3"
-        )
-        end_points["MaxPool_3a_3x3"] = net
+        first, *others = self.options.stem()
+        net = apply_separable(images, first)
+        end_points = {first.name: net}
+        for step in others:
+            net = end_points[step.name] = apply(net, step)
         for layer in self.body:
             net = end_points[layer.name] = layer(net, training=training)
         return net, end_points
 
     def _head(self, net, training, end_points) -> tuple:
         options = self.options
-        with tf.variable_scope("Logits"):
-            if options.global_pool:
-                net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
-                end_points["global_pool"] = net
-            else:
-                window, stride = variants.pool_size(net.shape), variants.HEAD_POOL_STRIDE
-                net = slim.avg_pool2d(
-                    net, window, stride=stride, padding="VALID", scope="AvgPool_1a_7x7"
-                )
-                end_points["AvgPool_1a"] = net
-            if options.num_classes is None:
-                return net, end_points
-            net = slim.dropout(net, keep_prob=options.dropout_keep_prob, scope="Dropout_1b")
-            end_points["PreLogits"] = net
-            with slim.arg_scope([slim.conv2d], activation_fn=None, normalizer_fn=None):
-                net = slim.conv2d(net, options.num_classes, 1, scope="Conv2d_1c_1x1")
+        if options.global_pool:
+            net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
+            end_points["global_pool"] = net
+        else:
+            window, stride = variants.pool_window(net.shape), variants.HEAD_POOL_STRIDE
+            net = slim.avg_pool2d(net, window, stride, padding="VALID", scope="AvgPool_1a_7x7")
+            end_points["AvgPool_1a"] = net
+        if options.num_classes is None:
+            return net, end_points
+        net = slim.dropout(net, keep_prob=options.dropout_keep_prob, scope="Dropout_1b")
+        end_points["PreLogits"] = net
+        net = apply_branch(net, options.logits())
         if options.spatial_squeeze:
             net = tf.squeeze(net, [1, 2])
         net = end_points["Logits"] = tf.cast(net, tf.float32)
@@ -304,7 +273,7 @@ class InceptionV2(keras.Model):
         return self._in_creation_order(super().variables)
 
     def _in_creation_order(self, variables) -> list[keras.Variable]:
-        stem = ["Conv2d_1a_7x7", "Conv2d_2b_1x1", "Conv2d_2c_3x3"]
+        stem = [step.name for step in variants.STEM]
         parts = [*stem, *(layer.name for layer in self.body), "Logits"]
         scopes = [f"/{self.name}/{part}/" for part in parts]
         # A row with one True, at the variable's scope: the earlier, the greater.
@@ -323,15 +292,13 @@ class InceptionV2(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -1,7 +1,7 @@
 """Inception v2 as written for TF1 with TF-Slim, alive under the modeling shim.
 
-See `variants.py` for the paper, the figures and every number. What the decorated method runs is TF1
-code: scopes, `arg_scope` and Slim's layers, nothing native. Its variables have their TF1 names.
+See `variants.py` for the paper and every number. What the decorated method runs is TF1 code:
+scopes, `arg_scope` and Slim's layers, nothing native. Its variables have their TF1 names.
 """
 
 import dataclasses
@@ -11,14 +11,14 @@ import keras
 import tensorflow.compat.v1 as tf
 
 from ... import shim
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
 
 
 def inception_arg_scope(options: variants.Options, is_training: bool) -> dict:
-    """Defaults of Slim's layers: initializer, norm, activation, weight decay and padding."""
+    """Defaults of Slim's layers: initializer, norm, activation and weight decay."""
     with (
         slim.arg_scope(
             [slim.conv2d],  # Not of separable ones.
@@ -34,66 +34,52 @@ def inception_arg_scope(options: variants.Options, is_training: bool) -> dict:
             scale=False,
             center=True,
         ),
-        slim.arg_scope([slim.conv2d, slim.separable_conv2d], padding="SAME"),
-        slim.arg_scope([slim.max_pool2d, slim.avg_pool2d], stride=1, padding="SAME"),
         slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training) as scope,
     ):
         return scope
 
 
-def truncated_normal(stddev: float) -> Any:
-    """The initializer of convolutions that do not have the scope's."""
-    return tf.truncated_normal_initializer(mean=0.0, stddev=stddev)
+def apply(net, step: variants.Conv | variants.Pool) -> tf.Tensor:
+    """One layer of a branch, of the stem or of the head; it says what differs from the scope."""
+    if isinstance(step, variants.Pool):
+        pool2d = slim.avg_pool2d if step.is_average else slim.max_pool2d
+        return pool2d(net, step.kernel_size, step.stride, step.padding, scope=step.name)
+    settings: dict[str, Any] = {}
+    if step.stddev is not None:
+        settings["weights_initializer"] = tf.truncated_normal_initializer(stddev=step.stddev)
+    if step.is_linear:
+        settings |= {"activation_fn": None, "normalizer_fn": None}
+    return slim.conv2d(
+        net, step.depth, step.kernel_size, step.stride, step.padding, scope=step.name, **settings
+    )
 
 
-def mixed(inputs, module: variants.Mixed) -> tf.Tensor:
-    """An inception module: a 1x1, a 3x3 and two 3x3 convolutions and a pool, side by side."""
-    size, narrow = variants.KERNEL_SIZE, truncated_normal(variants.REDUCE_STDDEV)
-    project = truncated_normal(variants.PROJECT_STDDEV)
-    pool = slim.max_pool2d if module.pool == "MaxPool" else slim.avg_pool2d
+def apply_separable(net, step: variants.SeparableConv) -> tf.Tensor:
+    """The first layer, which the scope's norm and weight decay do not reach."""
+    return slim.separable_conv2d(
+        net,
+        step.depth,
+        step.kernel_size,
+        depth_multiplier=step.depth_multiplier,
+        stride=step.stride,
+        padding=step.padding,
+        weights_initializer=tf.truncated_normal_initializer(stddev=step.stddev),
+        scope=step.name,
+    )
+
+
+def apply_branch(net, branch: variants.Branch) -> tf.Tensor:
+    """Layers one after another."""
+    with tf.variable_scope(branch.name):
+        for step in branch.steps:
+            net = apply(net, step)
+        return net
+
+
+def apply_module(net, module: variants.Module) -> tf.Tensor:
+    """Branches that see the same map, and whose channels are stacked."""
     with tf.variable_scope(module.name):
-        with tf.variable_scope("Branch_0"):
-            branch_0 = slim.conv2d(inputs, module.depth_1x1, 1, scope="Conv2d_0a_1x1")
-        with tf.variable_scope("Branch_1"):
-            branch_1 = slim.conv2d(
-                inputs, module.reduce_3x3, 1, weights_initializer=narrow, scope="Conv2d_0a_1x1"
-            )
-            branch_1 = slim.conv2d(branch_1, module.depth_3x3, size, scope="Conv2d_0b_3x3")
-        with tf.variable_scope("Branch_2"):
-            branch_2 = slim.conv2d(
-                inputs, module.double_reduce, 1, weights_initializer=narrow, scope="Conv2d_0a_1x1"
-            )
-            branch_2 = slim.conv2d(branch_2, module.double_3x3, size, scope="Conv2d_0b_3x3")
-            branch_2 = slim.conv2d(branch_2, module.double_3x3, size, scope="Conv2d_0c_3x3")
-        with tf.variable_scope("Branch_3"):
-            branch_3 = pool(inputs, variants.POOL_SIZE, scope=f"{module.pool}_0a_3x3")
-            branch_3 = slim.conv2d(
-                branch_3, module.pool_proj, 1, weights_initializer=project, scope="Conv2d_0b_1x1"
-            )
-        return tf.concat([branch_0, branch_1, branch_2, branch_3], axis=3)
-
-
-def reduction(inputs, module: variants.Reduction) -> tf.Tensor:
-    """An inception module that halves the map: its last branch passes the inputs on."""
-    size, stride = variants.KERNEL_SIZE, variants.STRIDE
-    narrow = truncated_normal(variants.REDUCE_STDDEV)
-    with tf.variable_scope(module.name):
-        with tf.variable_scope("Branch_0"):
-            branch_0 = slim.conv2d(
-                inputs, module.reduce_3x3, 1, weights_initializer=narrow, scope="Conv2d_0a_1x1"
-            )
-            branch_0 = slim.conv2d(branch_0, module.depth_3x3, size, stride, scope="Conv2d_1a_3x3")
-        with tf.variable_scope("Branch_1"):
-            branch_1 = slim.conv2d(
-                inputs, module.double_reduce, 1, weights_initializer=narrow, scope="Conv2d_0a_1x1"
-            )
-            branch_1 = slim.conv2d(branch_1, module.double_3x3, size, scope="Conv2d_0b_3x3")
-            branch_1 = slim.conv2d(branch_1, module.double_3x3, size, stride, scope="Conv2d_1a_3x3")
-        with tf.variable_scope("Branch_2"):
-            branch_2 = slim.max_pool2d(
-                inputs, variants.POOL_SIZE, stride=stride, scope="MaxPool_1a_3x3"
-            )
-        return tf.concat([branch_0, branch_1, branch_2], axis=3)
+        return tf.concat([apply_branch(net, branch) for branch in module.branches], 3)
 
 
 @keras.saving.register_keras_serializable(package="shimzoo.models.inception_v2.shimmed")
@@ -113,13 +99,13 @@ class InceptionV2(keras.Model):
         self,
         variant: str = "inception_v2",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
 
     @shim.track_tf1_style_variables
@@ -132,55 +118,29 @@ class InceptionV2(keras.Model):
             return self._head(net, training, end_points)
 
     def _body(self, images, training) -> tuple:
-        first, second, third = self.options.stem_depths()
-        size, narrow = variants.KERNEL_SIZE, truncated_normal(variants.STEM_1X1_STDDEV)
-        net = slim.separable_conv2d(
-            images,
-            first,
-            variants.STEM_KERNEL_SIZE,
-            depth_multiplier=self.options.stem_multiplier(),
-            stride=variants.STRIDE,
-            weights_initializer=truncated_normal(variants.STEM_STDDEV),
-            scope="Conv2d_1a_7x7",
-        )
-        end_points = {"Conv2d_1a_7x7": net}
-        net = slim.max_pool2d(
-            net, variants.POOL_SIZE, stride=variants.STRIDE, scope="MaxPool_2a_3x3"
-        )
-        end_points["MaxPool_2a_3x3"] = net
-        net = slim.conv2d(net, second, 1, weights_initializer=narrow, scope="Conv2d_2b_1x1")
-        end_points["Conv2d_2b_1x1"] = net
-        net = end_points["Conv2d_2c_3x3"] = slim.conv2d(net, third, size, scope="Conv2d_2c_3x3")
-        net = slim.max_pool2d(
-            net, variants.POOL_SIZE, stride=variants.STRIDE, scope="MaxPool_3a_3x3"
-        )
-        end_points["MaxPool_3a_3x3"] = net
+        first, *others = self.options.stem()
+        net = apply_separable(images, first)
+        end_points = {first.name: net}
+        for step in others:
+            net = end_points[step.name] = apply(net, step)
         for module in self.options.body():
-            if isinstance(module, variants.Mixed):
-                net = mixed(net, module)
-            else:
-                net = reduction(net, module)
-            end_points[module.name] = net
+            net = end_points[module.name] = apply_module(net, module)
         return net, end_points
 
     def _head(self, net, training, end_points) -> tuple:
         options = self.options
-        with tf.variable_scope("Logits"):
-            if options.global_pool:
-                net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
-                end_points["global_pool"] = net
-            else:
-                window, stride = variants.pool_size(net.shape), variants.HEAD_POOL_STRIDE
-                net = slim.avg_pool2d(
-                    net, window, stride=stride, padding="VALID", scope="AvgPool_1a_7x7"
-                )
-                end_points["AvgPool_1a"] = net
-            if options.num_classes is None:
-                return net, end_points
-            net = slim.dropout(net, keep_prob=options.dropout_keep_prob, scope="Dropout_1b")
-            end_points["PreLogits"] = net
-            with slim.arg_scope([slim.conv2d], activation_fn=None, normalizer_fn=None):
-                net = slim.conv2d(net, options.num_classes, 1, scope="Conv2d_1c_1x1")
+        if options.global_pool:
+            net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
+            end_points["global_pool"] = net
+        else:
+            window, stride = variants.pool_window(net.shape), variants.HEAD_POOL_STRIDE
+            net = slim.avg_pool2d(net, window, stride, padding="VALID", scope="AvgPool_1a_7x7")
+            end_points["AvgPool_1a"] = net
+        if options.num_classes is None:
+            return net, end_points
+        net = slim.dropout(net, keep_prob=options.dropout_keep_prob, scope="Dropout_1b")
+        end_points["PreLogits"] = net
+        net = apply_branch(net, options.logits())
         if options.spatial_squeeze:
             net = tf.squeeze(net, [1, 2])
         net = end_points["Logits"] = tf.cast(net, tf.float32)
@@ -199,15 +159,13 @@ class InceptionV2(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

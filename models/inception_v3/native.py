@@ -1,8 +1,7 @@
 """Inception v3 in pure Keras.
 
-See `variants.py` for the paper, the figures and every number. Layers carry the names of TF-Slim's
-scopes: `InceptionV3/Conv2d_1a_3x3/kernel` here is `InceptionV3/Conv2d_1a_3x3/weights` in a TF1
-checkpoint.
+See `variants.py` for the paper and every number. Layers carry the names of TF-Slim's scopes:
+`InceptionV3/Conv2d_1a_3x3/kernel` here is `InceptionV3/Conv2d_1a_3x3/weights` in a TF1 checkpoint.
 """
 
 import dataclasses
@@ -11,19 +10,14 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 
 def initializer(stddev: float | None) -> keras.Initializer:
-    """A fresh initializer: Keras gives the same values again to a layer that shares one.
-
-    Without a deviation it is `slim.variance_scaling_initializer()`. Both cut a normal distribution
-    at twice its deviation. Keras then widens it by exactly what the cut took away, TF-Slim by 1.3.
-    """
+    """A fresh one: Keras gives the same values again to a layer that shares one."""
     if stddev is not None:
         return keras.initializers.TruncatedNormal(mean=0.0, stddev=stddev)
-    keras_truncation = 0.87962566103423978  # Deviation of what the cut leaves.
-    scale = variants.INITIALIZER_FACTOR * variants.INITIALIZER_TRUNCATION * keras_truncation**2
+    scale = variants.INITIALIZER_SCALE  # `slim.variance_scaling_initializer()`.
     return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
 
 
@@ -32,20 +26,8 @@ def l2(weight_decay: float) -> keras.Regularizer:
     return keras.regularizers.L2(weight_decay / 2)
 
 
-def batch_norm(options: variants.Options, dtype: Any) -> BatchNorm:
-    """`slim.batch_norm` under `inception_arg_scope`."""
-    return BatchNorm(
-        momentum=options.batch_norm_decay,
-        epsilon=options.batch_norm_epsilon,
-        scale=False,
-        center=True,
-        dtype=dtype,
-        name="BatchNorm",
-    )
-
-
 class Conv(keras.layers.Conv2D):
-    """`slim.conv2d`: a convolution, batch norm without a factor and ReLU, or biases for logits."""
+    """`slim.conv2d`: a convolution, batch norm without a factor and ReLU, or biases alone."""
 
     def __init__(self, conv: variants.Conv, options: variants.Options, dtype):
         super().__init__(
@@ -54,14 +36,23 @@ class Conv(keras.layers.Conv2D):
             strides=conv.stride,
             padding=conv.padding.lower(),
             data_format="channels_last",
-            use_bias=conv.gives_logits,
+            use_bias=conv.is_linear,
             kernel_initializer=initializer(conv.stddev),
             kernel_regularizer=l2(options.weight_decay),
             bias_initializer="zeros",
             dtype=dtype,
             name=conv.name,
         )
-        self.batch_norm = None if conv.gives_logits else batch_norm(options, self.dtype_policy)
+        self.batch_norm = None
+        if not conv.is_linear:
+            self.batch_norm = BatchNorm(
+                momentum=options.batch_norm_decay,
+                epsilon=options.batch_norm_epsilon,
+                scale=False,
+                center=True,
+                dtype=self.dtype_policy,
+                name="BatchNorm",
+            )
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
@@ -77,23 +68,26 @@ class Conv(keras.layers.Conv2D):
         return keras.ops.relu(self.batch_norm(net, training=training))
 
 
-def pool_layer(pool: variants.Pool, dtype: Any) -> keras.Layer:
+def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> keras.Layer:
     """An average or a maximum pool."""
     kind = keras.layers.AveragePooling2D if pool.is_average else keras.layers.MaxPooling2D
-    padding = pool.padding.lower()
-    return kind(pool.size, pool.stride, padding, "channels_last", dtype=dtype, name=pool.name)
+    settings = {"data_format": "channels_last", "dtype": dtype, "name": pool.name}
+    return kind(pool.kernel_size, pool.stride, pool.padding.lower(), **settings)
 
 
 def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[keras.Layer, ...]:
-    """The layers of a branch or the stem; `tf.train.Checkpoint` would see none in a list."""
-    return tuple(
-        Conv(step, options, dtype) if isinstance(step, variants.Conv) else pool_layer(step, dtype)
-        for step in steps
-    )
+    """The layers of a scope; `tf.train.Checkpoint` would see none in a list."""
+    kinds: dict[type, Any] = {
+        variants.Conv: Conv,
+        variants.Pool: pool_layer,
+        variants.Branch: Branch,
+        variants.Module: Module,
+    }
+    return tuple(kinds[type(step)](step, options, dtype) for step in steps)
 
 
 class Branch(keras.layers.Layer):
-    """Convolutions and pools one after another, some with a fork at the end."""
+    """Layers one after another, some with a fork at the end."""
 
     def __init__(self, branch: variants.Branch, options: variants.Options, dtype):
         super().__init__(dtype=dtype, name=branch.name)
@@ -107,13 +101,6 @@ class Branch(keras.layers.Layer):
             input_shape = layer.compute_output_shape(input_shape)
         for layer in self.fork:
             layer.build(input_shape)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        for layer in self.steps:
-            input_shape = layer.compute_output_shape(input_shape)
-        depth = sum(layer.filters for layer in self.fork) or input_shape[-1]
-        return (*input_shape[:-1], depth)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
@@ -129,17 +116,12 @@ class Module(keras.layers.Layer):
 
     def __init__(self, module: variants.Module, options: variants.Options, dtype):
         super().__init__(dtype=dtype, name=module.name)
-        self.branches = tuple(Branch(branch, options, dtype) for branch in module.branches)
+        self.branches = layers_of(module.branches, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
         for branch in self.branches:
             branch.build(input_shape)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
-        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
@@ -164,37 +146,33 @@ class InceptionV3(keras.Model):
         self,
         variant: str = "inception_v3",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
-        modules = tuple(Module(module, options, dtype) for module in options.modules())
-        self.body = (*layers_of(options.stem(), options, dtype), *modules)
+        self.body = layers_of((*options.stem(), *options.body()), options, dtype)
         if options.num_classes is not None:
-            # Keras takes the share that is dropped, TF-Slim the one that is kept.
-            rate = 1.0 - options.dropout_keep_prob
+            rate = 1.0 - options.dropout_keep_prob  # TF-Slim's is the share that is kept.
             self.dropout = keras.layers.Dropout(rate, dtype=dtype, name="Dropout_1b")
 
     def build(self, input_shape: tuple) -> None:
-        """Makes the weights for images `[B, H, W, 3]`."""
-        options, shapes = self.options, {}
-        for layer in self.body:
-            layer.build(input_shape)
-            input_shape = shapes[layer.name] = layer.compute_output_shape(input_shape)
-        if options.has_aux_logits:  # Made here, because its kernel depends on the images.
-            aux_shape = shapes[variants.AUX_END_POINT]
-            self.aux_logits = Branch(options.aux_logits(aux_shape), options, self.dtype_policy)
-            self.aux_logits.build(aux_shape)
+        """Makes the weights for images `[B, H, W, 3]`, and the heads, whose shapes follow."""
+        options = self.options
+        net, end_points = self._body(keras.KerasTensor(input_shape), training=False)
+        if options.has_aux_logits:
+            shape = end_points[variants.AUX_END_POINT].shape
+            self.aux_logits = Branch(options.aux_logits(shape), options, self.dtype_policy)
+            self.aux_logits.build(shape)
         if options.num_classes is not None:
             self.logits = Branch(options.logits(), options, self.dtype_policy)
-            self.logits.build(input_shape)
+            self.logits.build(net.shape)
 
     def _forward(self, images, training) -> tuple:
         net, end_points = self._body(images, training)
@@ -214,8 +192,8 @@ class InceptionV3(keras.Model):
         if options.global_pool:
             net = end_points["global_pool"] = keras.ops.mean(net, axis=(1, 2), keepdims=True)
         else:
-            window = variants.window(net.shape, variants.POOL_SIZE)
-            net = keras.ops.average_pool(net, window, variants.POOL_STRIDE, padding="valid")
+            window = variants.pool_window(net.shape)
+            net = keras.ops.average_pool(net, window, variants.HEAD_POOL_STRIDE, padding="valid")
             end_points["AvgPool_1a"] = net
         if options.num_classes is None:
             return net, end_points
@@ -232,12 +210,9 @@ class InceptionV3(keras.Model):
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         """As `call`, with the bookkeeping of `keras.Model`."""
-        self._check_images(images)  # In `call` Keras would wrap the message in its own.
+        # In `call` Keras would wrap the message in its own.
+        self.options.check_images(images, self.get_build_config())
         return super().__call__(images, *args, **kwargs)
-
-    def _check_images(self, images) -> None:
-        built_for = self.get_build_config()["input_shape"] if self.built else None
-        self.options.check_images(images, built_for)
 
     def call(self, images: Any, training: bool = False) -> Any:
         """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
@@ -246,15 +221,13 @@ class InceptionV3(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
-        self._check_images(images)
+        self.options.check_images(images, self.get_build_config())
         images = keras.ops.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

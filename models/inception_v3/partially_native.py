@@ -1,7 +1,7 @@
 """Inception v3 half-way: native Keras layers in the body, TF-Slim in the stem and the heads.
 
-See `variants.py` for the paper, the figures and every number. The stem's and the heads' variables
-have their TF1 names, the native layers' have Keras' last part: `kernel` for `weights`.
+See `variants.py` for the paper and every number. The stem's and the heads' variables have their TF1
+names, the native layers' have Keras' last part: `kernel` for `weights`.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -40,40 +40,32 @@ def inception_arg_scope(options: variants.Options, is_training: bool) -> dict:
         return scope
 
 
-def conv2d(net, conv: variants.Conv) -> tf.Tensor:
-    """A convolution as the scope says, but for what the auxiliary head and logits have else."""
+def apply(net, step: variants.Conv | variants.Pool) -> tf.Tensor:
+    """One layer of the stem or of a head; it says what differs from the scope."""
+    if isinstance(step, variants.Pool):
+        pool2d = slim.avg_pool2d if step.is_average else slim.max_pool2d
+        return pool2d(net, step.kernel_size, step.stride, step.padding, scope=step.name)
     settings: dict[str, Any] = {}
-    if conv.stddev is not None:
-        settings["weights_initializer"] = tf.truncated_normal_initializer(stddev=conv.stddev)
-    if conv.gives_logits:
+    if step.stddev is not None:
+        settings["weights_initializer"] = tf.truncated_normal_initializer(stddev=step.stddev)
+    if step.is_linear:
         settings |= {"activation_fn": None, "normalizer_fn": None}
     return slim.conv2d(
-        net, conv.depth, conv.kernel_size, conv.stride, conv.padding, scope=conv.name, **settings
+        net, step.depth, step.kernel_size, step.stride, step.padding, scope=step.name, **settings
     )
 
 
-def pool2d(net, pool: variants.Pool) -> tf.Tensor:
-    """An average or a maximum pool."""
-    slim_pool = slim.avg_pool2d if pool.is_average else slim.max_pool2d
-    return slim_pool(net, pool.size, pool.stride, pool.padding, scope=pool.name)
-
-
-def branch(net, plan: variants.Branch) -> tf.Tensor:
+def apply_branch(net, branch: variants.Branch) -> tf.Tensor:
     """Convolutions and pools one after another."""
-    with tf.variable_scope(plan.name):
-        for step in plan.steps:
-            net = conv2d(net, step) if isinstance(step, variants.Conv) else pool2d(net, step)
+    with tf.variable_scope(branch.name):
+        for step in branch.steps:
+            net = apply(net, step)
         return net
 
 
 def variance_scaling() -> keras.Initializer:
-    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats the values of a shared one.
-
-    Both cut a normal distribution at twice its deviation. Keras then widens it by exactly what the
-    cut took away, TF-Slim by 1.3.
-    """
-    keras_truncation = 0.87962566103423978  # Deviation of what the cut leaves.
-    scale = variants.INITIALIZER_FACTOR * variants.INITIALIZER_TRUNCATION * keras_truncation**2
+    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats a shared one's values."""
+    scale = variants.INITIALIZER_SCALE
     return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
 
 
@@ -82,20 +74,8 @@ def l2(weight_decay: float) -> keras.Regularizer:
     return keras.regularizers.L2(weight_decay / 2)
 
 
-def batch_norm(options: variants.Options, dtype: Any) -> BatchNorm:
-    """`slim.batch_norm` under `inception_arg_scope`."""
-    return BatchNorm(
-        momentum=options.batch_norm_decay,
-        epsilon=options.batch_norm_epsilon,
-        scale=False,
-        center=True,
-        dtype=dtype,
-        name="BatchNorm",
-    )
-
-
 class Conv(keras.layers.Conv2D):
-    """`slim.conv2d`: a convolution without bias, batch norm without a factor, and ReLU."""
+    """`slim.conv2d`: a convolution, batch norm without a factor, and ReLU."""
 
     def __init__(self, conv: variants.Conv, options: variants.Options, dtype):
         super().__init__(
@@ -110,7 +90,14 @@ class Conv(keras.layers.Conv2D):
             dtype=dtype,
             name=conv.name,
         )
-        self.batch_norm = batch_norm(options, self.dtype_policy)
+        self.batch_norm = BatchNorm(
+            momentum=options.batch_norm_decay,
+            epsilon=options.batch_norm_epsilon,
+            scale=False,
+            center=True,
+            dtype=self.dtype_policy,
+            name="BatchNorm",
+        )
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
@@ -122,23 +109,26 @@ class Conv(keras.layers.Conv2D):
         return keras.ops.relu(self.batch_norm(super().call(inputs), training=training))
 
 
-def pool_layer(pool: variants.Pool, dtype: Any) -> keras.Layer:
+def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> keras.Layer:
     """An average or a maximum pool."""
     kind = keras.layers.AveragePooling2D if pool.is_average else keras.layers.MaxPooling2D
-    padding = pool.padding.lower()
-    return kind(pool.size, pool.stride, padding, "channels_last", dtype=dtype, name=pool.name)
+    settings = {"data_format": "channels_last", "dtype": dtype, "name": pool.name}
+    return kind(pool.kernel_size, pool.stride, pool.padding.lower(), **settings)
 
 
 def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[keras.Layer, ...]:
-    """The layers of a branch; `tf.train.Checkpoint` would see none in a list."""
-    return tuple(
-        Conv(step, options, dtype) if isinstance(step, variants.Conv) else pool_layer(step, dtype)
-        for step in steps
-    )
+    """The layers of a scope; `tf.train.Checkpoint` would see none in a list."""
+    kinds: dict[type, Any] = {
+        variants.Conv: Conv,
+        variants.Pool: pool_layer,
+        variants.Branch: Branch,
+        variants.Module: Module,
+    }
+    return tuple(kinds[type(step)](step, options, dtype) for step in steps)
 
 
 class Branch(keras.layers.Layer):
-    """Convolutions and pools one after another, some with a fork at the end."""
+    """Layers one after another, some with a fork at the end."""
 
     def __init__(self, branch: variants.Branch, options: variants.Options, dtype):
         super().__init__(dtype=dtype, name=branch.name)
@@ -152,13 +142,6 @@ class Branch(keras.layers.Layer):
             input_shape = layer.compute_output_shape(input_shape)
         for layer in self.fork:
             layer.build(input_shape)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        for layer in self.steps:
-            input_shape = layer.compute_output_shape(input_shape)
-        depth = sum(layer.filters for layer in self.fork) or input_shape[-1]
-        return (*input_shape[:-1], depth)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
@@ -174,17 +157,12 @@ class Module(keras.layers.Layer):
 
     def __init__(self, module: variants.Module, options: variants.Options, dtype):
         super().__init__(dtype=dtype, name=module.name)
-        self.branches = tuple(Branch(branch, options, dtype) for branch in module.branches)
+        self.branches = layers_of(module.branches, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
         for branch in self.branches:
             branch.build(input_shape)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
-        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
@@ -209,27 +187,25 @@ class InceptionV3(keras.Model):
         self,
         variant: str = "inception_v3",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
-        # A tuple, because `tf.train.Checkpoint` does not see layers in a list.
-        self.body = tuple(Module(module, options, dtype) for module in options.modules())
+        self.body = layers_of(options.body(), options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights of the body; the first call makes those of the stem and the heads."""
         convs = [step for step in self.options.stem() if isinstance(step, variants.Conv)]
-        shape = (None, None, None, convs[-1].depth)
+        net = keras.KerasTensor((None, None, None, convs[-1].depth))
         for layer in self.body:
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+            net = layer(net)
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Makes all weights, for a file that is loaded: `build` makes the body's alone."""
@@ -248,8 +224,7 @@ class InceptionV3(keras.Model):
     def _body(self, images, training) -> tuple:
         net, end_points = images, {}
         for step in self.options.stem():
-            net = conv2d(net, step) if isinstance(step, variants.Conv) else pool2d(net, step)
-            end_points[step.name] = net
+            net = end_points[step.name] = apply(net, step)
         for layer in self.body:
             net = end_points[layer.name] = layer(net, training=training)
         return net, end_points
@@ -258,20 +233,20 @@ class InceptionV3(keras.Model):
         options = self.options
         if options.has_aux_logits:
             aux = end_points[variants.AUX_END_POINT]
-            aux = branch(aux, options.aux_logits(aux.shape))
+            aux = apply_branch(aux, options.aux_logits(aux.shape))
             end_points["AuxLogits"] = self._as_logits(aux)
         if options.global_pool:
             net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
             end_points["global_pool"] = net
         else:
-            window = variants.window(net.shape, variants.POOL_SIZE)
-            net = slim.avg_pool2d(net, window, variants.POOL_STRIDE, padding="VALID")
+            window = variants.pool_window(net.shape)
+            net = slim.avg_pool2d(net, window, variants.HEAD_POOL_STRIDE, padding="VALID")
             end_points["AvgPool_1a"] = net
         if options.num_classes is None:
             return net, end_points
         net = slim.dropout(net, keep_prob=options.dropout_keep_prob, scope="Dropout_1b")
         end_points["PreLogits"] = net
-        net = end_points["Logits"] = self._as_logits(branch(net, options.logits()))
+        net = end_points["Logits"] = self._as_logits(apply_branch(net, options.logits()))
         end_points["Predictions"] = slim.softmax(net, scope="Predictions")
         return net, end_points
 
@@ -299,12 +274,9 @@ class InceptionV3(keras.Model):
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         """As `call`, with the bookkeeping of `keras.Model`."""
-        self._check_images(images)  # In `call` Keras would wrap the message in its own.
+        # In `call` Keras would wrap the message in its own.
+        self.options.check_images(images, self.get_build_config())
         return super().__call__(images, *args, **kwargs)
-
-    def _check_images(self, images) -> None:
-        built_for = self.get_build_config()["input_shape"] if self.built else None
-        self.options.check_images(images, built_for)
 
     def call(self, images: Any, training: bool = False) -> Any:
         """Float32 logits `[B, num_classes]`; `[B, height, width, C]` unsqueezed, or without a head.
@@ -313,15 +285,13 @@ class InceptionV3(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
-        self._check_images(images)
+        self.options.check_images(images, self.get_build_config())
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -1,28 +1,21 @@
 """Inception v4 in pure Keras.
 
-See `variants.py` for the paper, the figures and every number. Layers carry the names of TF-Slim's
-scopes: `InceptionV4/Conv2d_1a_3x3/kernel` here is `InceptionV4/Conv2d_1a_3x3/weights` in a TF1
-checkpoint.
+See `variants.py` for the paper and every number. Layers carry the names of TF-Slim's scopes:
+`InceptionV4/Conv2d_1a_3x3/kernel` here is `InceptionV4/Conv2d_1a_3x3/weights` in a TF1 checkpoint.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 
 def variance_scaling() -> keras.Initializer:
-    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats the values of a shared one.
-
-    Both cut a normal distribution at twice its deviation. Keras then widens it by exactly what the
-    cut took away, TF-Slim by 1.3.
-    """
-    keras_truncation = 0.87962566103423978  # Deviation of what the cut leaves.
-    scale = variants.INITIALIZER_FACTOR * variants.INITIALIZER_TRUNCATION * keras_truncation**2
+    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats a shared one's values."""
+    scale = variants.INITIALIZER_SCALE
     return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
 
 
@@ -87,7 +80,7 @@ def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> ke
 
 def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[keras.Layer, ...]:
     """The layers of a scope; `tf.train.Checkpoint` would see none in a list."""
-    kinds: dict[type, Callable] = {
+    kinds: dict[type, Any] = {
         variants.Conv: Conv,
         variants.Pool: pool_layer,
         variants.Dense: dense_layer,
@@ -113,13 +106,6 @@ class Branch(keras.layers.Layer):
         for layer in self.fork:
             layer.build(input_shape)
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        for layer in self.steps:
-            input_shape = layer.compute_output_shape(input_shape)
-        depth = sum(layer.filters for layer in self.fork) or input_shape[-1]
-        return (*input_shape[:-1], depth)
-
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
         net = inputs
@@ -140,11 +126,6 @@ class Module(keras.layers.Layer):
         """Makes the weights for inputs `[B, H, W, C]`."""
         for branch in self.branches:
             branch.build(input_shape)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
-        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
@@ -169,36 +150,33 @@ class InceptionV4(keras.Model):
         self,
         variant: str = "inception_v4",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
-        self.body = layers_of((*variants.STEM, *variants.MODULES), options, dtype)
+        self.body = layers_of((*variants.STEM, *variants.BODY), options, dtype)
         if options.num_classes is not None:
-            # Keras takes the share that is dropped, TF-Slim the one that is kept.
-            rate = 1.0 - options.dropout_keep_prob
+            rate = 1.0 - options.dropout_keep_prob  # TF-Slim's is the share that is kept.
             self.dropout = keras.layers.Dropout(rate, dtype=dtype, name="Dropout_1b")
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for images `[B, H, W, 3]`, and the heads, whose shapes follow."""
-        options, shape, shapes = self.options, input_shape, {}
-        for layer in self.body:
-            layer.build(shape)
-            shape = shapes[layer.name] = layer.compute_output_shape(shape)
+        options = self.options
+        net, end_points = self._body(keras.KerasTensor(input_shape), training=False)
         if options.has_aux_logits:
-            shape = shapes[variants.AUX_END_POINT]
+            shape = end_points[variants.AUX_END_POINT].shape
             self.aux_logits = Branch(options.aux_logits(shape), options, self.dtype_policy)
             self.aux_logits.build(shape)
         if options.num_classes is not None:
             self.logits = Branch(options.logits(), options, self.dtype_policy)
-            self.logits.build((None, shapes[self.body[-1].name][-1]))
+            self.logits.build((None, net.shape[-1]))
 
     def _forward(self, images, training) -> tuple:
         net, end_points = self._body(images, training)
@@ -214,7 +192,8 @@ class InceptionV4(keras.Model):
         options = self.options
         if options.has_aux_logits:
             aux = self.aux_logits(end_points[variants.AUX_END_POINT], training=training)
-            aux = keras.ops.squeeze(aux, axis=(1, 2))
+            # `keras.ops.squeeze` refuses maps of unknown size.
+            aux = keras.ops.reshape(aux, (keras.ops.shape(aux)[0], options.num_classes))
             end_points["AuxLogits"] = keras.ops.cast(aux, "float32")
         net = end_points["global_pool"] = keras.ops.mean(net, axis=(1, 2), keepdims=True)
         if options.num_classes is None:
@@ -238,15 +217,13 @@ class InceptionV4(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images, self.get_build_config())
         images = keras.ops.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

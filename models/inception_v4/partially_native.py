@@ -1,11 +1,10 @@
 """Inception v4 half-way: native Keras layers in the body, TF-Slim in the stem and the heads.
 
-See `variants.py` for the paper, the figures and every number. The stem's and the heads' variables
-have their TF1 names, the native layers' have Keras' last part: `kernel` for `weights`.
+See `variants.py` for the paper and every number. The stem's and the heads' variables have their TF1
+names, the native layers' have Keras' last part: `kernel` for `weights`.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -47,9 +46,7 @@ def inception_arg_scope(options: variants.Options, is_training: bool) -> dict:
 def apply(net, step: variants.Conv | variants.Pool | variants.Dense) -> tf.Tensor:
     """One layer of the stem or of a head."""
     if isinstance(step, variants.Dense):
-        return slim.fully_connected(
-            slim.flatten(net), step.depth, activation_fn=None, scope=step.name
-        )
+        return slim.fully_connected(net, step.depth, activation_fn=None, scope=step.name)
     if isinstance(step, variants.Conv):
         return slim.conv2d(
             net, step.depth, step.kernel_size, step.stride, step.padding, scope=step.name
@@ -67,13 +64,8 @@ def apply_branch(net, branch: variants.Branch) -> tf.Tensor:
 
 
 def variance_scaling() -> keras.Initializer:
-    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats the values of a shared one.
-
-    Both cut a normal distribution at twice its deviation. Keras then widens it by exactly what the
-    cut took away, TF-Slim by 1.3.
-    """
-    keras_truncation = 0.87962566103423978  # Deviation of what the cut leaves.
-    scale = variants.INITIALIZER_FACTOR * variants.INITIALIZER_TRUNCATION * keras_truncation**2
+    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats a shared one's values."""
+    scale = variants.INITIALIZER_SCALE
     return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
 
 
@@ -126,7 +118,7 @@ def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> ke
 
 def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[keras.Layer, ...]:
     """The layers of a scope; `tf.train.Checkpoint` would see none in a list."""
-    kinds: dict[type, Callable] = {
+    kinds: dict[type, Any] = {
         variants.Conv: Conv,
         variants.Pool: pool_layer,
         variants.Branch: Branch,
@@ -151,13 +143,6 @@ class Branch(keras.layers.Layer):
         for layer in self.fork:
             layer.build(input_shape)
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        for layer in self.steps:
-            input_shape = layer.compute_output_shape(input_shape)
-        depth = sum(layer.filters for layer in self.fork) or input_shape[-1]
-        return (*input_shape[:-1], depth)
-
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
         net = inputs
@@ -178,11 +163,6 @@ class Module(keras.layers.Layer):
         """Makes the weights for inputs `[B, H, W, C]`."""
         for branch in self.branches:
             branch.build(input_shape)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """`[B, height, width, depth]` for inputs `[B, H, W, C]`."""
-        shapes = [branch.compute_output_shape(input_shape) for branch in self.branches]
-        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, depth]`."""
@@ -207,25 +187,24 @@ class InceptionV4(keras.Model):
         self,
         variant: str = "inception_v4",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
-        self.body = layers_of(variants.MODULES, options, dtype)
+        self.body = layers_of(variants.BODY, options, dtype)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights of the body; the first call makes those of the stem and the heads."""
-        shape = (None, None, None, variants.STEM[-1].depth)
+        net = keras.KerasTensor((None, None, None, variants.STEM[-1].depth))
         for layer in self.body:
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+            net = layer(net)
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Makes all weights, for a file that is loaded: `build` makes the body's alone."""
@@ -253,7 +232,7 @@ class InceptionV4(keras.Model):
         options = self.options
         if options.has_aux_logits:
             aux = end_points[variants.AUX_END_POINT]
-            aux = apply_branch(aux, options.aux_logits(aux.shape))
+            aux = tf.squeeze(apply_branch(aux, options.aux_logits(aux.shape)), [1, 2])
             end_points["AuxLogits"] = tf.cast(aux, tf.float32)
         net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
         end_points["global_pool"] = net
@@ -296,15 +275,13 @@ class InceptionV4(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images, self.get_build_config())
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

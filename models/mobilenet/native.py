@@ -1,7 +1,7 @@
 """MobileNet v1 in pure Keras.
 
-See `variants.py` for the paper, the figures and every number. Layers carry the names of TF-Slim's
-scopes: `MobilenetV1/Conv2d_0/kernel` here is `MobilenetV1/Conv2d_0/weights` in a TF1 checkpoint.
+See `variants.py` for the paper and every number. Layers carry the names of TF-Slim's scopes:
+`MobilenetV1/Conv2d_0/kernel` here is `MobilenetV1/Conv2d_0/weights` in a TF1 checkpoint.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 
 def truncated_normal() -> keras.Initializer:
@@ -144,13 +144,13 @@ class MobilenetV1(keras.Model):
         self,
         variant: str = "mobilenet_v1_1.0_224",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
@@ -195,7 +195,7 @@ class MobilenetV1(keras.Model):
             net = keras.ops.mean(net, axis=(1, 2), keepdims=True)
             end_points["global_pool"] = net
         else:
-            window = variants.pool_size(net.shape)
+            window = variants.pool_window(net.shape)
             net = keras.ops.average_pool(net, window, variants.POOL_STRIDE, padding="valid")
             end_points["AvgPool_1a"] = net
         if options.num_classes is None:
@@ -220,15 +220,13 @@ class MobilenetV1(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = keras.ops.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

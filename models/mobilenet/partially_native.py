@@ -1,7 +1,7 @@
 """MobileNet v1 half-way: native Keras layers in the body, TF-Slim in the stem and the head.
 
-See `variants.py` for the paper, the figures and every number. The stem's and the head's variables
-have their TF1 names, the native layers' have Keras' last part: `kernel` for `weights`.
+See `variants.py` for the paper and every number. The stem's and the head's variables have their TF1
+names, the native layers' have Keras' last part: `kernel` for `weights`.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -144,13 +144,13 @@ class MobilenetV1(keras.Model):
         self,
         variant: str = "mobilenet_v1_1.0_224",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
@@ -163,8 +163,14 @@ class MobilenetV1(keras.Model):
             ]
         self.body = tuple(body)  # `tf.train.Checkpoint` does not see layers in a list.
 
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights of the body; the first call makes those of the stem and the head."""
+        net = keras.KerasTensor((None, None, None, self.options.conv_defs()[0].depth))
+        for layer in self.body:
+            net = layer(net)
+
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Makes all weights, for a file that is loaded, under the names that a call gives them."""
+        """Makes all weights, for a file that is loaded: `build` makes the body's alone."""
         sides = [side or self.variant.input_size for side in config["input_shape"][1:3]]
         self(keras.ops.zeros((1, *sides, 3)))
 
@@ -192,7 +198,7 @@ class MobilenetV1(keras.Model):
                 net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
                 end_points["global_pool"] = net
             else:
-                window = variants.pool_size(net.shape)
+                window = variants.pool_window(net.shape)
                 net = slim.avg_pool2d(
                     net, window, variants.POOL_STRIDE, padding="VALID", scope="AvgPool_1a"
                 )
@@ -237,15 +243,13 @@ class MobilenetV1(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -1,4 +1,4 @@
-"""MobileNet v1 as data: variants, convolutions, constants, and the checks all versions share.
+"""MobileNet v1 as data: convolutions, constants, and the checks all versions share.
 
 Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
 Applications", https://arxiv.org/abs/1704.04861. Numbers that the paper leaves open are those of
@@ -10,19 +10,11 @@ the background. 70.9 % top-1, 4.24 M parameters and 569 M multiply-adds at 1.0 a
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import options
-from ..variant import Explanation, Published, Variant
+from .. import depths, options, pooling
 
-PAPER = "https://arxiv.org/abs/1704.04861"
-# The table "Pre-trained Models" of float checkpoints, released on 2018-02-22.
-FIGURES = "https://github.com/tensorflow/models/blob/master/research/slim/nets/mobilenet_v1.md"
-ARCHIVES = "http://download.tensorflow.org/models/mobilenet_v1_2018_02_22/"
-
-SCOPE = "MobilenetV1"
-NUM_CLASSES = 1001
 # The product of all strides: a smaller image leaves convolutions that see nothing but padding.
 MIN_IMAGE_SIZE = 32
 
@@ -75,116 +67,9 @@ CONV_DEFS = (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MobilenetV1Variant(Variant):
-    """A published MobileNet v1.
-
-    Args:
-        depth_multiplier: Factor on the channels of every convolution (the paper's alpha).
-    """
-
-    depth_multiplier: float
-
-
-def _variant(
-    depth_multiplier: float,
-    input_size: int,
-    multiply_adds_millions: float,
-    parameters_millions: float,
-    top1_percent: float,
-    top5_percent: float,
-    multiply_adds_explained: Explanation | None = None,
-) -> MobilenetV1Variant:
-    name = f"mobilenet_v1_{depth_multiplier}_{input_size}"
-    return MobilenetV1Variant(
-        name=name,
-        family="mobilenet",
-        model_class="MobilenetV1",
-        scope=SCOPE,
-        input_size=input_size,
-        num_classes=NUM_CLASSES,
-        head_scopes=("Logits",),
-        labels_offset=0,
-        preprocessing="inception",
-        paper=PAPER,
-        published=Published(
-            top1_percent=top1_percent,
-            top5_percent=top5_percent,
-            parameters_millions=parameters_millions,
-            multiply_adds_millions=multiply_adds_millions,
-            multiply_adds_explained=multiply_adds_explained,
-            source=FIGURES,
-        ),
-        checkpoint=f"{name}.ckpt",
-        archive=f"{ARCHIVES}{name}.tgz",
-        depth_multiplier=depth_multiplier,
-    )
-
-
-_WITHOUT_THE_FIRST = (
-    "The first convolution's are left out of the published ones ({:.1f} million); the paper, at "
-    "224x224, has them in: 325 in all."
-)
-
-
-def _with_the_first(counted: float, first: float) -> Explanation:
-    return Explanation(counted, _WITHOUT_THE_FIRST.format(first))
-
-
-VARIANTS = (
-    _variant(1.0, 224, 569, 4.24, 70.9, 89.9),
-    _variant(1.0, 192, 418, 4.24, 70.0, 89.2),
-    _variant(1.0, 160, 291, 4.24, 68.0, 87.7),
-    _variant(1.0, 128, 186, 4.24, 65.2, 85.8),
-    _variant(0.75, 224, 317, 2.59, 68.4, 88.2, _with_the_first(325.4, 8.1)),
-    _variant(0.75, 192, 233, 2.59, 67.2, 87.3, _with_the_first(239.3, 6.0)),
-    _variant(0.75, 160, 162, 2.59, 65.3, 86.0, _with_the_first(166.4, 4.1)),
-    _variant(0.75, 128, 104, 2.59, 62.1, 83.9, _with_the_first(106.8, 2.7)),
-    _variant(0.5, 224, 150, 1.34, 63.3, 84.9),
-    _variant(0.5, 192, 110, 1.34, 61.7, 83.6),
-    _variant(0.5, 160, 77, 1.34, 59.1, 81.9),
-    _variant(0.5, 128, 49, 1.34, 56.3, 79.4),
-    _variant(0.25, 224, 41, 0.47, 49.8, 74.2),
-    _variant(
-        0.25,
-        192,
-        34,
-        0.47,
-        47.7,
-        72.3,
-        Explanation(
-            30.21,
-            "The published figure is not this net's: the others at 0.25 grow with the image's "
-            "area, as they have to, from 21 at 160x160 to 41 at 224x224, which makes 30 here.",
-        ),
-    ),
-    _variant(0.25, 160, 21, 0.47, 45.5, 70.3),
-    _variant(
-        0.25, 128, 14, 0.47, 41.5, 66.3, Explanation(13.57, "Published in whole millions, rounded.")
-    ),
-)
-
-
-def by_name(name: str) -> MobilenetV1Variant:
-    """The variant of that name.
-
-    Raises:
-        ValueError: It is no MobileNet v1.
-    """
-    for variant in VARIANTS:
-        if variant.name == name:
-            return variant
-    known = ", ".join(variant.name for variant in VARIANTS)
-    raise ValueError(f"There is no MobileNet v1 variant {name!r}; known are {known}.")
-
-
-def pool_size(shape: Sequence[int | None]) -> tuple[int, ...]:
-    """The average pool's window: at most the map it pools (TF-Slim's rule for small images).
-
-    Args:
-        shape: Shape of the map, `[B, height, width, C]`; unknown dimensions are None.
-    """
-    return tuple(POOL_SIZE if size is None else min(size, POOL_SIZE) for size in shape[1:3])
+def pool_window(shape: Sequence[int | None]) -> tuple[int, int]:
+    """The window of the head's average pool on a map of that shape, `[B, height, width, C]`."""
+    return pooling.window(shape, POOL_SIZE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -215,7 +100,6 @@ class Options(options.Options):
     MIN_IMAGE_SIZE = MIN_IMAGE_SIZE
 
     depth_multiplier: float
-    num_classes: int | None = NUM_CLASSES
     global_pool: bool = False
     output_stride: int | None = None
     spatial_squeeze: bool = True
@@ -224,15 +108,6 @@ class Options(options.Options):
     weight_decay: float = WEIGHT_DECAY
     batch_norm_decay: float = BATCH_NORM_DECAY
     batch_norm_epsilon: float = BATCH_NORM_EPSILON
-
-    @classmethod
-    def of(cls, variant: MobilenetV1Variant, **options: Any) -> "Options":
-        """The options of a variant, where `options` do not say otherwise.
-
-        Raises:
-            ValueError: An option is unknown or out of its range.
-        """
-        return cls.checked(options, depth_multiplier=variant.depth_multiplier)
 
     def conv_defs(self) -> tuple[ConvDef, ...]:
         """The convolutions with their channels thinned and their strides kept or made atrous.
@@ -247,7 +122,7 @@ class Options(options.Options):
         stride_so_far = rate = 1
         resolved = []
         for conv in CONV_DEFS:
-            depth = max(int(conv.depth * self.depth_multiplier), self.min_depth)
+            depth = depths.rounded_down(conv.depth, self.depth_multiplier, self.min_depth)
             if stride_so_far == self.output_stride:
                 resolved.append(dataclasses.replace(conv, depth=depth, stride=1, rate=rate))
                 rate *= conv.stride
@@ -256,28 +131,16 @@ class Options(options.Options):
                 stride_so_far *= conv.stride
         return tuple(resolved)
 
-    def check_images(self, images: Any) -> None:
-        """Checks images before any layer sees them, so that all versions complain alike.
-
-        Args:
-            images: Array or tensor, `[B, H, W, 3]`; unknown dimensions are None.
-
-        Raises:
-            ValueError: The net can't take such images.
-        """
-        super().check_images(images)
-        if self.num_classes is not None and self.spatial_squeeze and not self.global_pool:
-            self._check_squeeze(*images.shape[1:3])
-
-    def _check_squeeze(self, height: int | None, width: int | None) -> None:
+    def check_images(self, images: Any, built: Mapping[str, Any] | None = None) -> None:
+        """As in the base class, and whether the last map can be squeezed."""
+        super().check_images(images, built)
+        if self.num_classes is None or self.global_pool or not self.spatial_squeeze:
+            return
         stride = self.output_stride or MIN_IMAGE_SIZE
-        for size in (height, width):
-            if size is not None and math.ceil(size / stride) >= POOL_SIZE + POOL_STRIDE:
-                largest = stride * (POOL_SIZE + POOL_STRIDE - 1)
-                raise ValueError(
-                    f"Images of {height}x{width} pixels leave a map that the "
-                    f"{POOL_SIZE}x{POOL_SIZE} average pool does not reduce to one pixel: at output "
-                    f"stride {stride} take images of at most {largest}x{largest}, or make the "
-                    "model in Python with global_pool=True, or with spatial_squeeze=False for a "
-                    "map of logits."
-                )
+        pooling.check_pool(
+            images.shape[1:3],
+            lambda side: math.ceil(side / stride),
+            POOL_SIZE,
+            POOL_STRIDE,
+            at=f"at output stride {stride} ",
+        )

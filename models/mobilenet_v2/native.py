@@ -1,7 +1,7 @@
 """MobileNet v2 in pure Keras.
 
-See `variants.py` for the paper, the figures and every number. Layers carry the names of TF-Slim's
-scopes: `MobilenetV2/Conv/kernel` here is `MobilenetV2/Conv/weights` in a TF1 checkpoint.
+See `variants.py` for the paper and every number. Layers carry the names of TF-Slim's scopes:
+`MobilenetV2/Conv/kernel` here is `MobilenetV2/Conv/weights` in a TF1 checkpoint.
 """
 
 import dataclasses
@@ -10,17 +10,12 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 
 def truncated_normal() -> keras.Initializer:
     """A fresh initializer: Keras gives the same values again to a layer that shares one."""
     return keras.initializers.TruncatedNormal(mean=0.0, stddev=variants.INITIALIZER_STDDEV)
-
-
-def l2(weight_decay: float) -> keras.Regularizer:
-    """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
-    return keras.regularizers.L2(weight_decay / 2)
 
 
 def batch_norm(options: variants.Options, dtype: Any) -> BatchNorm:
@@ -36,32 +31,39 @@ def batch_norm(options: variants.Options, dtype: Any) -> BatchNorm:
 
 
 class Conv(keras.layers.Conv2D):
-    """A convolution without bias, batch norm and ReLU6 (or none): `slim.conv2d`."""
+    """`slim.conv2d`: a convolution, batch norm or else biases, and ReLU6 or none."""
 
-    def __init__(self, filters, kernel_size, options, dtype, *, stride=1, relu6=True, name):
+    def __init__(
+        self, filters, kernel_size, options, dtype, *, stride=1, norm=True, relu6=True, name
+    ):
         super().__init__(
             filters,
             kernel_size,
             strides=stride,
             padding="same",
             data_format="channels_last",
-            use_bias=False,
+            use_bias=not norm,
             kernel_initializer=truncated_normal(),
-            kernel_regularizer=l2(options.weight_decay),
+            # TF-Slim's is `weight_decay * sum(w ** 2) / 2`, and Keras' has no half.
+            kernel_regularizer=keras.regularizers.L2(options.weight_decay / 2),
+            bias_initializer="zeros",
             dtype=dtype,
             name=name,
         )
-        self.batch_norm = batch_norm(options, self.dtype_policy)
+        self.batch_norm = batch_norm(options, self.dtype_policy) if norm else None
         self.relu6 = relu6
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
         super().build(input_shape)
-        self.batch_norm.build((None, None, None, self.filters))
+        if self.batch_norm is not None:
+            self.batch_norm.build((None, None, None, self.filters))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, filters]`."""
-        net = self.batch_norm(super().call(inputs), training=training)
+        net = super().call(inputs)
+        if self.batch_norm is not None:
+            net = self.batch_norm(net, training=training)
         return keras.ops.relu6(net) if self.relu6 else net
 
 
@@ -107,13 +109,9 @@ class Bottleneck(keras.layers.Layer):
         self.expand = None
         if bottleneck.has_expansion:
             self.expand = Conv(bottleneck.inner_depth, 1, options, dtype, name="expand")
+        size, stride, rate = variants.KERNEL_SIZE, bottleneck.stride, bottleneck.rate
         self.depthwise = DepthwiseConv(
-            variants.KERNEL_SIZE,
-            options,
-            dtype,
-            stride=bottleneck.stride,
-            rate=bottleneck.rate,
-            name="depthwise",
+            size, options, dtype, stride=stride, rate=rate, name="depthwise"
         )
         self.project = Conv(bottleneck.depth, 1, options, dtype, relu6=False, name="project")
 
@@ -136,36 +134,6 @@ class Bottleneck(keras.layers.Layer):
         return end_points
 
 
-class Logits(keras.layers.Layer):
-    """The head after pooling: dropout and a 1x1 convolution with biases."""
-
-    def __init__(self, options: variants.Options, dtype, *, name: str):
-        super().__init__(dtype=dtype, name=name)
-        # Keras takes the share that is dropped, TF-Slim the one that is kept.
-        self.dropout = keras.layers.Dropout(
-            1.0 - options.dropout_keep_prob, dtype=dtype, name="Dropout"
-        )
-        self.conv = keras.layers.Conv2D(
-            options.num_classes,
-            1,
-            padding="same",
-            data_format="channels_last",
-            kernel_initializer=truncated_normal(),
-            kernel_regularizer=l2(options.weight_decay),
-            bias_initializer="zeros",
-            dtype=dtype,
-            name="Conv2d_1c_1x1",
-        )
-
-    def build(self, input_shape: tuple) -> None:
-        """Makes the weights for inputs `[B, H, W, C]`."""
-        self.conv.build(input_shape)
-
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Logits `[B, height, width, num_classes]` of features `[B, height, width, C]`."""
-        return self.conv(self.dropout(inputs, training=training))
-
-
 @keras.saving.register_keras_serializable(package="shimzoo.models.mobilenet_v2.native")
 class MobilenetV2(keras.Model):
     """MobileNet v2.
@@ -183,30 +151,27 @@ class MobilenetV2(keras.Model):
         self,
         variant: str = "mobilenet_v2_1.0_224",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
         self._make_layers(self.options, self.dtype_policy)
 
     def _make_layers(self, options, dtype) -> None:
-        self.stem = Conv(
-            options.stem_depth(),
-            variants.STEM_KERNEL_SIZE,
-            options,
-            dtype,
-            stride=variants.STEM_STRIDE,
-            name="Conv",
-        )
+        size, stride = variants.STEM_KERNEL_SIZE, variants.STEM_STRIDE
+        self.stem = Conv(options.stem_depth(), size, options, dtype, stride=stride, name="Conv")
         # A tuple, because `tf.train.Checkpoint` does not see layers in a list.
         self.bottlenecks = tuple(Bottleneck(b, options, dtype) for b in options.bottlenecks())
         self.last = Conv(options.last_depth(), 1, options, dtype, name="Conv_1")
         if options.num_classes is not None:
-            self.logits = Logits(options, dtype, name="Logits")
+            rate = 1.0 - options.dropout_keep_prob  # TF-Slim's is the share that is kept.
+            self.dropout = keras.layers.Dropout(rate, dtype=dtype, name="Dropout")
+            classes, name = options.num_classes, "Conv2d_1c_1x1"
+            self.logits = Conv(classes, 1, options, dtype, norm=False, relu6=False, name=name)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for images `[B, H, W, 3]`."""
@@ -217,7 +182,8 @@ class MobilenetV2(keras.Model):
             shape = (None, None, None, layer.bottleneck.depth)
         self.last.build(shape)
         if self.options.num_classes is not None:
-            self.logits.build((None, None, None, self.options.last_depth()))
+            with keras.name_scope("Logits"):
+                self.logits.build((None, None, None, self.options.last_depth()))
 
     def _forward(self, images, training) -> tuple:
         net, end_points = self._body(images, training)
@@ -239,7 +205,7 @@ class MobilenetV2(keras.Model):
             net = end_points["global_pool"] = keras.ops.mean(net, axis=(1, 2), keepdims=True)
         if self.options.num_classes is None:
             return net, end_points
-        net = self.logits(net, training=training)
+        net = self.logits(self.dropout(net, training=training))
         if self.options.spatial_squeeze:
             # `keras.ops.squeeze` refuses maps of unknown size.
             net = keras.ops.reshape(net, (keras.ops.shape(net)[0], self.options.num_classes))
@@ -259,15 +225,13 @@ class MobilenetV2(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = keras.ops.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -1,7 +1,7 @@
 """MobileNet v2 as written for TF1 with TF-Slim, alive under the modeling shim.
 
-See `variants.py` for the paper, the figures and every number. What the decorated method runs is TF1
-code: scopes, `arg_scope` and Slim's layers, nothing native. Its variables have their TF1 names.
+See `variants.py` for the paper and every number. What the decorated method runs is TF1 code:
+scopes, `arg_scope` and Slim's layers, nothing native. Its variables have their TF1 names.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import keras
 import tensorflow.compat.v1 as tf
 
 from ... import shim
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -81,13 +81,13 @@ class MobilenetV2(keras.Model):
         self,
         variant: str = "mobilenet_v2_1.0_224",
         *,
-        name: str = variants.SCOPE,
+        name: str = published.SCOPE,
         dtype: Any = None,
         trainable: bool = True,
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        self.variant = variants.by_name(variant)
+        self.variant = published.by_name(variant)
         self.options = variants.Options.of(self.variant, **options)
 
     @shim.track_tf1_style_variables
@@ -145,15 +145,13 @@ class MobilenetV2(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -1,7 +1,7 @@
 """MobileNet v3 in pure Keras.
 
-See `variants.py` for the paper, the figures and every number. Layers carry the names of TF-Slim's
-scopes: `MobilenetV3/Conv/kernel` here is `MobilenetV3/Conv/weights` in a TF1 checkpoint.
+See `variants.py` for the paper and every number. Layers carry the names of TF-Slim's scopes:
+`MobilenetV3/Conv/kernel` here is `MobilenetV3/Conv/weights` in a TF1 checkpoint.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
-from . import variants
+from . import architectures, published, variants
 
 
 def hard_swish(x: Any) -> Any:
@@ -23,34 +23,28 @@ def gate(x: Any) -> Any:
     return keras.ops.relu6(x + 3.0) * variants.GATE_FACTOR
 
 
-ACTIVATIONS = {variants.RELU: keras.ops.relu, variants.HARD_SWISH: hard_swish}
-
-
-def batch_norm(options: variants.Options, dtype: Any) -> BatchNorm:
-    """`slim.batch_norm` under `training_scope`."""
-    return BatchNorm(
-        momentum=options.batch_norm_decay,
-        epsilon=options.batch_norm_epsilon,
-        scale=True,
-        center=True,
-        dtype=dtype,
-        name="BatchNorm",
-    )
+ACTIVATIONS = {architectures.RELU: keras.ops.relu, architectures.HARD_SWISH: hard_swish}
 
 
 class Conv(keras.layers.Layer):
-    """A convolution, batch norm or else biases, and an activation or none: `slim.conv2d`.
-
-    Without `filters` it filters each channel alone: `slim.separable_conv2d(net, None, ...)`.
-    """
+    """`slim.conv2d`, without `filters` a depthwise one: norm or else biases, activation or none."""
 
     def __init__(
-        self, filters, size, options, dtype, *, stride=1, rate=1, norm=True, act=None, name
+        self, name, filters, size, options, dtype, stride=1, rate=1, *, norm=True, act=None
     ):
         super().__init__(dtype=dtype, name=name)
         self.filters, self.size, self.stride, self.rate, self.act = filters, size, stride, rate, act
         self.weight_decay = options.weight_decay
-        self.batch_norm = batch_norm(options, self.dtype_policy) if norm else None
+        self.batch_norm = None
+        if norm:
+            self.batch_norm = BatchNorm(
+                momentum=options.batch_norm_decay,
+                epsilon=options.batch_norm_epsilon,
+                scale=True,
+                center=True,
+                dtype=self.dtype_policy,
+                name="BatchNorm",
+            )
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
@@ -71,10 +65,7 @@ class Conv(keras.layers.Layer):
         """Activations `[B, height, width, filters]`."""
         conv = keras.ops.conv if self.filters else keras.ops.depthwise_conv
         net = conv(inputs, self.kernel, self.stride, "same", "channels_last", self.rate)
-        if self.batch_norm is not None:
-            net = self.batch_norm(net, training=training)
-        else:
-            net = net + self.bias
+        net = self.batch_norm(net, training=training) if self.batch_norm else net + self.bias
         return net if self.act is None else self.act(net)
 
 
@@ -84,8 +75,8 @@ class SqueezeExcite(keras.layers.Layer):
     def __init__(self, squeezed_depth, depth, options, dtype):
         super().__init__(dtype=dtype, name="squeeze_excite")
         relu = keras.ops.relu
-        self.squeeze = Conv(squeezed_depth, 1, options, dtype, norm=False, act=relu, name="Conv")
-        self.excite = Conv(depth, 1, options, dtype, norm=False, act=gate, name="Conv_1")
+        self.squeeze = Conv("Conv", squeezed_depth, 1, options, dtype, norm=False, act=relu)
+        self.excite = Conv("Conv_1", depth, 1, options, dtype, norm=False, act=gate)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
@@ -104,28 +95,20 @@ class Bottleneck(keras.layers.Layer):
     def __init__(self, plan: variants.Bottleneck, options, dtype):
         super().__init__(dtype=dtype, name=plan.name)
         self.plan, self.filters = plan, plan.depth
-        act, depth = ACTIVATIONS[plan.activation], plan.inner_depth
         self.expand = self.depthwise = self.squeeze_excite = None
 
-        def conv(filters, size, **settings) -> Conv:
-            return Conv(filters, size, options, dtype, **settings)
+        def conv(name, filters, size, *strides, act=None) -> Conv:
+            return Conv(name, filters, size, options, dtype, *strides, act=act)
 
+        act, depth = ACTIVATIONS[plan.activation], plan.inner_depth
         if plan.expand_size is not None:
-            self.expand = conv(
-                depth, plan.expand_size, stride=plan.expand_stride, act=act, name="expand"
-            )
+            self.expand = conv("expand", depth, plan.expand_size, plan.expand_stride, act=act)
         if plan.depthwise_size is not None:
-            self.depthwise = conv(
-                None,
-                plan.depthwise_size,
-                stride=plan.stride,
-                rate=plan.rate,
-                act=act,
-                name="depthwise",
-            )
+            size, stride, rate = plan.depthwise_size, plan.stride, plan.rate
+            self.depthwise = conv("depthwise", None, size, stride, rate, act=act)
         if plan.squeezed_depth is not None:
             self.squeeze_excite = SqueezeExcite(plan.squeezed_depth, depth, options, dtype)
-        self.project = conv(plan.depth, 1, name="project")
+        self.project = conv("project", plan.depth, 1)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
@@ -174,7 +157,7 @@ class MobilenetV3(keras.Model):
         trainable: bool = True,
         **options: Any,
     ):
-        record = variants.by_name(variant)
+        record = published.by_name(variant)
         super().__init__(name=name or record.scope, dtype=dtype, trainable=trainable)
         self.variant = record
         self.options = variants.Options.of(record, **options)
@@ -184,21 +167,17 @@ class MobilenetV3(keras.Model):
     def _make_layers(self, plan, options, dtype) -> None:
         act, size = ACTIVATIONS[plan.activation], variants.STEM_KERNEL_SIZE
         stride = variants.STEM_STRIDE
-        self.stem = Conv(plan.stem_depth, size, options, dtype, stride=stride, act=act, name="Conv")
+        self.stem = Conv("Conv", plan.stem_depth, size, options, dtype, stride, act=act)
         # A tuple, because `tf.train.Checkpoint` does not see layers in a list.
         self.bottlenecks = tuple(Bottleneck(b, options, dtype) for b in plan.bottlenecks)
-        self.last = Conv(plan.last_depth, 1, options, dtype, act=act, name="Conv_1")
+        self.last = Conv("Conv_1", plan.last_depth, 1, options, dtype, act=act)
         self.pooled = self.logits = None
         if plan.pooled_depth is not None:
-            self.pooled = Conv(
-                plan.pooled_depth, 1, options, dtype, norm=False, act=act, name="Conv_2"
-            )
-        # Keras takes the share that is dropped, TF-Slim the one that is kept.
-        self.dropout = keras.layers.Dropout(1.0 - options.dropout_keep_prob, dtype=dtype)
+            self.pooled = Conv("Conv_2", plan.pooled_depth, 1, options, dtype, norm=False, act=act)
+        rate = 1.0 - options.dropout_keep_prob  # TF-Slim's is the share that is kept.
+        self.dropout = keras.layers.Dropout(rate, dtype=dtype)
         if options.num_classes is not None:
-            self.logits = Conv(
-                options.num_classes, 1, options, dtype, norm=False, name="Conv2d_1c_1x1"
-            )
+            self.logits = Conv("Conv2d_1c_1x1", options.num_classes, 1, options, dtype, norm=False)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for images `[B, H, W, 3]`."""
@@ -257,15 +236,13 @@ class MobilenetV3(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = keras.ops.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -1,7 +1,7 @@
 """MobileNet v3 half-way: native Keras layers in the body, TF-Slim in the stem and the head.
 
-See `variants.py` for the paper, the figures and every number. The stem's and the head's variables
-have their TF1 names, the native layers' have Keras' last part: `kernel` for `weights`.
+See `variants.py` for the paper and every number. The stem's and the head's variables have their TF1
+names, the native layers' have Keras' last part: `kernel` for `weights`.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
-from . import variants
+from . import architectures, published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -28,7 +28,7 @@ def gate(x: Any) -> Any:
     return keras.ops.relu6(x + 3.0) * variants.GATE_FACTOR
 
 
-ACTIVATIONS = {variants.RELU: keras.ops.relu, variants.HARD_SWISH: hard_swish}
+ACTIVATIONS = {architectures.RELU: keras.ops.relu, architectures.HARD_SWISH: hard_swish}
 
 
 def tf1_hard_swish(x: Any) -> Any:
@@ -36,7 +36,7 @@ def tf1_hard_swish(x: Any) -> Any:
     return x * tf.nn.relu6(x + 3.0) * (1 / 6)
 
 
-TF1_ACTIVATIONS = {variants.RELU: tf.nn.relu, variants.HARD_SWISH: tf1_hard_swish}
+TF1_ACTIVATIONS = {architectures.RELU: tf.nn.relu, architectures.HARD_SWISH: tf1_hard_swish}
 
 
 def training_scope(options: variants.Options, is_training: bool) -> dict:
@@ -212,7 +212,7 @@ class MobilenetV3(keras.Model):
         trainable: bool = True,
         **options: Any,
     ):
-        record = variants.by_name(variant)
+        record = published.by_name(variant)
         super().__init__(name=name or record.scope, dtype=dtype, trainable=trainable)
         self.variant = record
         self.options = variants.Options.of(record, **options)
@@ -315,15 +315,13 @@ class MobilenetV3(keras.Model):
             images: Float tensor `[B, H, W, 3]` in [-1, 1].
             training: Whether to use and learn the batch's statistics, and to drop features.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

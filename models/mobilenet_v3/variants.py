@@ -1,4 +1,4 @@
-"""MobileNet v3 as data: variants, architectures, constants, and the checks all versions share.
+"""MobileNet v3 as data: constants, the nets after a multiplier, and the checks all versions share.
 
 Howard et al., "Searching for MobileNetV3", https://arxiv.org/abs/1905.02244. The minimalistic nets,
 MobileNet EdgeTPU and numbers that the paper leaves open are those of TF-Slim's
@@ -9,21 +9,14 @@ the background. 75.2 % top-1, 5.48 M parameters and 217 M multiply-adds of the l
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-from .. import options
-from ..variant import Explanation, Published, Variant
+from .. import options, pooling
+from ..depths import divisible
+from .architectures import ARCHITECTURES, Architecture
+from .published import MobilenetV3Variant
 
-PAPER = "https://arxiv.org/abs/1905.02244"
-# The tables of "Mobilenet V3 Imagenet Checkpoints", with the addresses of their archives.
-FIGURES = "https://github.com/tensorflow/models/blob/master/research/slim/nets/mobilenet/README.md"
-ARCHIVES = "https://storage.googleapis.com/mobilenet_v3/checkpoints/"
-CUT = "Published in tenths of a million, cut."
-FIRST_PAPER = "Published of a net with 1280 channels behind the pool, as the paper had it first"
-LATEST_PAPER = "The paper's latest version and the checkpoint have 1024"
-
-INPUT_SIZE = 224
-NUM_CLASSES = 1001
 # The product of all strides, in every architecture.
 TOTAL_STRIDE = 32
 # A smaller image leaves convolutions that see nothing but padding.
@@ -32,7 +25,6 @@ MIN_IMAGE_SIZE = TOTAL_STRIDE
 # Constants of `training_scope` and `mobilenet` in TF-Slim.
 DROPOUT_KEEP_PROB = 0.8
 MIN_DEPTH = 8
-DEPTH_DIVISOR = 8
 WEIGHT_DECAY = 4e-5
 BATCH_NORM_DECAY = 0.997
 BATCH_NORM_EPSILON = 0.001
@@ -45,281 +37,6 @@ STEM_STRIDE = 2
 SQUEEZE_FACTOR = 4
 # ReLU6(x + 3) is 0 to 6. TF-Slim's h-swish divides it by 6, its gates multiply by this.
 GATE_FACTOR = 0.16667
-
-
-# What the paper's tables call RE and HS.
-RELU = "relu"
-HARD_SWISH = "hard_swish"
-
-
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """An inverted residual as published: a row of the paper's table 1 or 2, in its columns' order.
-
-    Args:
-        kernel_size: Height and width of the spatial kernel, in pixels.
-        expanded_depth: Channels of the wide maps.
-        depth: Output channels.
-        squeeze_excite: Whether the wide maps are weighed.
-        activation: `RELU` or `HARD_SWISH`, of all convolutions but the last.
-        stride: Stride of the spatial convolution.
-        fused: Whether one full convolution expands and filters.
-        residual: Whether the inputs are added to the outputs where they fit.
-    """
-
-    kernel_size: int
-    expanded_depth: int
-    depth: int
-    squeeze_excite: bool
-    activation: str
-    stride: int
-    fused: bool = False
-    residual: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """A net as published, before any multiplier.
-
-    Args:
-        stem_depth: Channels of the first convolution.
-        blocks: What follows.
-        last_depth: Channels of the last convolution with a norm.
-        pooled_depth: Channels of the convolution behind the pool, which has no norm; None if there
-            is none.
-        activation: Of all convolutions outside of the blocks, as for a `Block`.
-    """
-
-    stem_depth: int
-    blocks: tuple[Block, ...]
-    last_depth: int
-    pooled_depth: int | None
-    activation: str
-
-
-def _minimalistic(architecture: Architecture) -> Architecture:
-    """The net without what some hardware is slow at: 5x5 kernels, squeeze-excite and h-swish."""
-    blocks = [
-        dataclasses.replace(block, kernel_size=3, squeeze_excite=False, activation=RELU)
-        for block in architecture.blocks
-    ]
-    return dataclasses.replace(architecture, blocks=tuple(blocks), activation=RELU)
-
-
-# Table 1 of the paper.
-_LARGE = Architecture(
-    stem_depth=16,
-    blocks=(
-        Block(3, 16, 16, False, RELU, 1),
-        Block(3, 64, 24, False, RELU, 2),
-        Block(3, 72, 24, False, RELU, 1),
-        Block(5, 72, 40, True, RELU, 2),
-        Block(5, 120, 40, True, RELU, 1),
-        Block(5, 120, 40, True, RELU, 1),
-        Block(3, 240, 80, False, HARD_SWISH, 2),
-        Block(3, 200, 80, False, HARD_SWISH, 1),
-        Block(3, 184, 80, False, HARD_SWISH, 1),
-        Block(3, 184, 80, False, HARD_SWISH, 1),
-        Block(3, 480, 112, True, HARD_SWISH, 1),
-        Block(3, 672, 112, True, HARD_SWISH, 1),
-        Block(5, 672, 160, True, HARD_SWISH, 2),
-        Block(5, 960, 160, True, HARD_SWISH, 1),
-        Block(5, 960, 160, True, HARD_SWISH, 1),
-    ),
-    last_depth=960,
-    pooled_depth=1280,
-    activation=HARD_SWISH,
-)
-# Table 2 of the paper, in its latest version, which has 1024 channels behind the pool.
-_SMALL = Architecture(
-    stem_depth=16,
-    blocks=(
-        Block(3, 16, 16, True, RELU, 2),
-        Block(3, 72, 24, False, RELU, 2),
-        Block(3, 88, 24, False, RELU, 1),
-        Block(5, 96, 40, True, HARD_SWISH, 2),
-        Block(5, 240, 40, True, HARD_SWISH, 1),
-        Block(5, 240, 40, True, HARD_SWISH, 1),
-        Block(5, 120, 48, True, HARD_SWISH, 1),
-        Block(5, 144, 48, True, HARD_SWISH, 1),
-        Block(5, 288, 96, True, HARD_SWISH, 2),
-        Block(5, 576, 96, True, HARD_SWISH, 1),
-        Block(5, 576, 96, True, HARD_SWISH, 1),
-    ),
-    last_depth=576,
-    pooled_depth=1024,
-    activation=HARD_SWISH,
-)
-# TF-Slim's `V3_EDGETPU`.
-_EDGETPU = Architecture(
-    stem_depth=32,
-    blocks=(
-        Block(3, 32, 16, False, RELU, 1, fused=True),
-        Block(3, 128, 32, False, RELU, 2, fused=True),
-        *[Block(3, 128, 32, False, RELU, 1, fused=True)] * 3,
-        Block(3, 256, 48, False, RELU, 2, fused=True),
-        *[Block(3, 192, 48, False, RELU, 1, fused=True)] * 3,
-        Block(3, 384, 96, False, RELU, 2),
-        *[Block(3, 384, 96, False, RELU, 1)] * 3,
-        Block(3, 768, 96, False, RELU, 1, residual=False),
-        *[Block(3, 384, 96, False, RELU, 1)] * 3,
-        Block(5, 768, 160, False, RELU, 2),
-        *[Block(5, 640, 160, False, RELU, 1)] * 3,
-        Block(3, 1280, 192, False, RELU, 1),
-    ),
-    last_depth=1280,
-    pooled_depth=None,
-    activation=RELU,
-)
-ARCHITECTURES = {
-    "large": _LARGE,
-    "small": _SMALL,
-    "large_minimalistic": _minimalistic(_LARGE),
-    "small_minimalistic": _minimalistic(_SMALL),
-    "edgetpu": _EDGETPU,
-}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MobilenetV3Variant(Variant):
-    """A published MobileNet v3.
-
-    Args:
-        architecture: A key of `ARCHITECTURES`.
-        depth_multiplier: Factor on the channels of every convolution.
-        finegrain_classification_mode: Whether the last convolution before the head is spared.
-    """
-
-    architecture: str
-    depth_multiplier: float
-    finegrain_classification_mode: bool
-
-
-def _variant(
-    architecture: str,
-    depth_multiplier: float,
-    step: int,
-    multiply_adds_millions: float,
-    parameters_millions: float,
-    top1_percent: float,
-    parameters_explained: Explanation | None = None,
-    multiply_adds_explained: Explanation | None = None,
-) -> MobilenetV3Variant:
-    """A net of the paper; `step` is the training step that its checkpoint is named by."""
-    archive = f"v3-{architecture.replace('_', '-')}_{INPUT_SIZE}_{depth_multiplier}_float"
-    return MobilenetV3Variant(
-        name=f"mobilenet_v3_{architecture}_{depth_multiplier}_{INPUT_SIZE}",
-        family="mobilenet_v3",
-        model_class="MobilenetV3",
-        scope="MobilenetV3",
-        input_size=INPUT_SIZE,
-        num_classes=NUM_CLASSES,
-        head_scopes=("Logits",),
-        labels_offset=0,
-        preprocessing="inception",
-        paper=PAPER,
-        published=Published(
-            top1_percent=top1_percent,
-            parameters_millions=parameters_millions,
-            multiply_adds_millions=multiply_adds_millions,
-            parameters_explained=parameters_explained,
-            multiply_adds_explained=multiply_adds_explained,
-            source=FIGURES,
-        ),
-        # The moving averages, under the variables' plain names; the weights as trained lie beside
-        # them, in `pristine/model.ckpt-STEP`.
-        checkpoint=f"{archive}/ema/model-{step}",
-        archive=f"{ARCHIVES}{archive}.tgz",
-        architecture=architecture,
-        depth_multiplier=depth_multiplier,
-        # The published multipliers below 1 have it: without it 0.75 has 3.44 M and 1.68 M
-        # parameters, and their checkpoints do not fit.
-        finegrain_classification_mode=depth_multiplier < 1,
-    )
-
-
-VARIANTS = (
-    _variant("large", 1.0, 540000, 217, 5.4, 75.2, Explanation(5.484, CUT)),
-    _variant("large", 0.75, 220000, 155, 4.0, 73.3),
-    _variant("large_minimalistic", 1.0, 342500, 209, 3.9, 72.3),
-    _variant(
-        "small",
-        1.0,
-        388500,
-        66,
-        2.9,
-        67.5,
-        Explanation(2.544, f"{FIRST_PAPER}: 2.95 million. {LATEST_PAPER}: 2.5 million."),
-        Explanation(
-            56.51,
-            f"{LATEST_PAPER}: 56 million. With 1280, as the paper had it first, the net has 57; "
-            "why 66 were published is not known.",
-        ),
-    ),
-    _variant(
-        "small",
-        0.75,
-        497500,
-        44,
-        2.4,
-        65.4,
-        Explanation(2.043, f"{FIRST_PAPER}: 2.41 million. {LATEST_PAPER}."),
-        Explanation(43.40, f"{FIRST_PAPER}: 43.8 million. {LATEST_PAPER}."),
-    ),
-    _variant(
-        "small_minimalistic",
-        1.0,
-        498000,
-        65,
-        2.0,
-        61.9,
-        Explanation(2.046, CUT),
-        Explanation(
-            52.29,
-            "The published ones are not this net's: it is the small net less squeeze-excite and "
-            "5x5 kernels, and with them the small net has 57 million.",
-        ),
-    ),
-    MobilenetV3Variant(
-        name=f"mobilenet_edgetpu_1.0_{INPUT_SIZE}",
-        family="mobilenet_v3",
-        model_class="MobilenetV3",
-        scope="MobilenetEdgeTPU",
-        input_size=INPUT_SIZE,
-        num_classes=NUM_CLASSES,
-        head_scopes=("Logits",),
-        labels_offset=0,
-        preprocessing="inception",
-        paper=PAPER,
-        published=Published(
-            top1_percent=75.6,
-            parameters_millions=4.0,
-            multiply_adds_millions=990,
-            parameters_explained=Explanation(4.093, CUT),
-            source=FIGURES,
-            note="Top-1 is that of the checkpoint in 8 bits.",
-        ),
-        checkpoint="mobilenet_edgetpu_224_1.0/model",
-        archive="https://storage.cloud.google.com/mobilenet_edgetpu/checkpoints/"
-        "mobilenet_edgetpu_224_1.0.tgz",
-        architecture="edgetpu",
-        depth_multiplier=1.0,
-        finegrain_classification_mode=False,
-    ),
-)
-
-
-def by_name(name: str) -> MobilenetV3Variant:
-    """The variant of that name.
-
-    Raises:
-        ValueError: It is no MobileNet v3.
-    """
-    for variant in VARIANTS:
-        if variant.name == name:
-            return variant
-    known = ", ".join(variant.name for variant in VARIANTS)
-    raise ValueError(f"There is no MobileNet v3 variant {name!r}; known are {known}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -352,7 +69,6 @@ class Options(options.Options):
     PREPROCESSING = "inception"
     MIN_IMAGE_SIZE = MIN_IMAGE_SIZE
 
-    num_classes: int | None = NUM_CLASSES
     depth_multiplier: float
     global_pool: bool = True
     output_stride: int | None = None
@@ -364,50 +80,17 @@ class Options(options.Options):
     batch_norm_decay: float = BATCH_NORM_DECAY
     batch_norm_epsilon: float = BATCH_NORM_EPSILON
 
-    @classmethod
-    def of(cls, variant: MobilenetV3Variant, **options: Any) -> "Options":
-        """The options of a variant, where `options` do not say otherwise.
-
-        Raises:
-            ValueError: An option is unknown or out of its range.
-        """
-        return cls.checked(
-            options,
-            depth_multiplier=variant.depth_multiplier,
-            finegrain_classification_mode=variant.finegrain_classification_mode,
-        )
-
-    def check_images(self, images: Any) -> None:
-        """Checks images before any layer sees them, so that all versions complain alike.
-
-        Args:
-            images: Array or tensor, `[B, H, W, 3]`; unknown dimensions are None.
-
-        Raises:
-            ValueError: The net can't take such images.
-        """
-        super().check_images(images)
+    def check_images(self, images: Any, built: Mapping[str, Any] | None = None) -> None:
+        """As in the base class, and whether the last map can be squeezed."""
+        super().check_images(images, built)
         if self.num_classes is None or self.global_pool or not self.spatial_squeeze:
             return
         stride = self.output_stride or TOTAL_STRIDE
-        height, width = images.shape[1:3]
-        if any(size is not None and size > stride for size in (height, width)):
-            raise ValueError(
-                f"Images of {height}x{width} pixels leave a map of more than one pixel, which "
-                "can't be squeezed: make the model with global_pool=True, or with "
-                "spatial_squeeze=False for a map of logits."
-            )
+        pooling.check_last_map(images.shape[1:3], stride)
 
     def thinned(self, depth: int) -> int:
         """The depth with the multiplier."""
         return divisible(depth * self.depth_multiplier, self.min_depth)
-
-
-def divisible(exact: float, least: int = DEPTH_DIVISOR) -> int:
-    """The multiple of 8 nearest to a depth, that is not far below it (TF-Slim)."""
-    rounded = int(exact + DEPTH_DIVISOR / 2) // DEPTH_DIVISOR * DEPTH_DIVISOR
-    rounded = max(rounded, least)
-    return rounded + DEPTH_DIVISOR if rounded < 0.9 * exact else rounded
 
 
 @dataclasses.dataclass(frozen=True)

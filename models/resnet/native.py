@@ -1,7 +1,7 @@
 """ResNet v1 and v2 in pure Keras.
 
-See `variants.py` for the papers, the figures and every number. Layers carry the names of TF-Slim's
-scopes: `resnet_v1_50/conv1/kernel` here is `resnet_v1_50/conv1/weights` in a TF1 checkpoint.
+See `variants.py` for the papers and every number. Layers carry the names of TF-Slim's scopes:
+`resnet_v1_50/conv1/kernel` here is `resnet_v1_50/conv1/weights` in a TF1 checkpoint.
 """
 
 import dataclasses
@@ -10,23 +10,13 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 
 def variance_scaling() -> keras.Initializer:
-    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats the values of a shared one.
-
-    Both cut a normal distribution at twice its deviation. Keras then widens it by exactly what the
-    cut took away, TF-Slim by 1.3.
-    """
-    keras_truncation = 0.87962566103423978  # Deviation of what the cut leaves.
-    scale = variants.INITIALIZER_FACTOR * variants.INITIALIZER_TRUNCATION * keras_truncation**2
+    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats a shared one's values."""
+    scale = variants.INITIALIZER_SCALE
     return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
-
-
-def l2(weight_decay: float) -> keras.Regularizer:
-    """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
-    return keras.regularizers.L2(weight_decay / 2)
 
 
 def batch_norm(options: variants.Options, dtype: Any, name: str = "BatchNorm") -> BatchNorm:
@@ -59,7 +49,8 @@ class Conv(keras.layers.Conv2D):
             dilation_rate=rate,
             use_bias=not norm,
             kernel_initializer=variance_scaling(),
-            kernel_regularizer=l2(options.weight_decay),
+            # TF-Slim's is `weight_decay * sum(w ** 2) / 2`, and Keras' has no half.
+            kernel_regularizer=keras.regularizers.L2(options.weight_decay / 2),
             dtype=dtype,
             name=name,
         )
@@ -75,9 +66,8 @@ class Conv(keras.layers.Conv2D):
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, filters]`."""
         if self.padding == "valid" and self.kernel_size != (1, 1):
-            before = (self.kernel_size[0] - 1) // 2
-            after = self.kernel_size[0] - 1 - before
-            inputs = keras.ops.pad(inputs, [(0, 0), (before, after), (before, after), (0, 0)])
+            margin = self.kernel_size[0] // 2  # All sizes are odd.
+            inputs = keras.ops.pad(inputs, [(0, 0), (margin, margin), (margin, margin), (0, 0)])
         net = super().call(inputs)
         if self.batch_norm is not None:
             net = self.batch_norm(net, training=training)
@@ -102,23 +92,18 @@ class Bottleneck(keras.layers.Layer):
         def conv(filters, kernel_size, *, name, **settings) -> Conv:
             return Conv(filters, kernel_size, options, dtype, name=name, **settings)
 
-        if unit.depth != depth_in:
-            self.shortcut = conv(
-                unit.depth, 1, stride=unit.stride, norm=is_v1, relu=False, name="shortcut"
-            )
-        self.conv1 = conv(unit.depth_bottleneck, 1, name="conv1")
-        self.conv2 = conv(
-            unit.depth_bottleneck, 3, stride=unit.stride, rate=unit.rate, name="conv2"
-        )
-        self.conv3 = conv(unit.depth, 1, norm=is_v1, relu=False, name="conv3")
+        depth, inner, stride = unit.depth, unit.depth_bottleneck, unit.stride
+        if depth != depth_in:
+            self.shortcut = conv(depth, 1, stride=stride, norm=is_v1, relu=False, name="shortcut")
+        self.conv1 = conv(inner, 1, name="conv1")
+        self.conv2 = conv(inner, 3, stride=stride, rate=unit.rate, name="conv2")
+        self.conv3 = conv(depth, 1, norm=is_v1, relu=False, name="conv3")
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
-        if self.preact is not None:
-            self.preact.build(input_shape)
-        if self.shortcut is not None:
-            self.shortcut.build(input_shape)
-        self.conv1.build(input_shape)
+        for layer in (self.preact, self.shortcut, self.conv1):
+            if layer is not None:
+                layer.build(input_shape)
         inner_shape = (*input_shape[:3], self.unit.depth_bottleneck)
         self.conv2.build(inner_shape)
         self.conv3.build(inner_shape)
@@ -162,7 +147,7 @@ class Resnet(keras.Model):
         trainable: bool = True,
         **options: Any,
     ):
-        record = variants.by_name(variant)
+        record = published.by_name(variant)
         super().__init__(name=name or record.scope, dtype=dtype, trainable=trainable)
         self.variant = record
         self.options = variants.Options.of(record, **options)
@@ -250,15 +235,13 @@ class Resnet(keras.Model):
             images: Float tensor `[B, H, W, 3]`, preprocessed as the variant says.
             training: Whether to use and learn the batch's statistics.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = keras.ops.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

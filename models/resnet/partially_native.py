@@ -1,7 +1,7 @@
 """ResNet v1 and v2 half-way: native Keras layers in the body, TF-Slim in the stem and the head.
 
-See `variants.py` for the papers, the figures and every number. The stem's and the head's variables
-have their TF1 names, the native layers' have Keras' last part: `kernel` for `weights`.
+See `variants.py` for the papers and every number. The stem's and the head's variables have their
+TF1 names, the native layers' have Keras' last part: `kernel` for `weights`.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -52,13 +52,8 @@ def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None) ->
 
 
 def variance_scaling() -> keras.Initializer:
-    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats the values of a shared one.
-
-    Both cut a normal distribution at twice its deviation. Keras then widens it by exactly what the
-    cut took away, TF-Slim by 1.3.
-    """
-    keras_truncation = 0.87962566103423978  # Deviation of what the cut leaves.
-    scale = variants.INITIALIZER_FACTOR * variants.INITIALIZER_TRUNCATION * keras_truncation**2
+    """`slim.variance_scaling_initializer()`, a fresh one: Keras repeats a shared one's values."""
+    scale = variants.INITIALIZER_SCALE
     return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
 
 
@@ -200,7 +195,7 @@ class Resnet(keras.Model):
         trainable: bool = True,
         **options: Any,
     ):
-        record = variants.by_name(variant)
+        record = published.by_name(variant)
         super().__init__(name=name or record.scope, dtype=dtype, trainable=trainable)
         self.variant = record
         self.options = variants.Options.of(record, **options)
@@ -305,15 +300,13 @@ class Resnet(keras.Model):
             images: Float tensor `[B, H, W, 3]`, preprocessed as the variant says.
             training: Whether to use and learn the batch's statistics.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

@@ -1,7 +1,7 @@
 """ResNet v1 and v2 as written for TF1 with TF-Slim, alive under the modeling shim.
 
-See `variants.py` for the papers, the figures and every number. What the decorated method runs is
-TF1 code: scopes, `arg_scope` and Slim's layers, nothing native. Its variables have their TF1 names.
+See `variants.py` for the papers and every number. What the decorated method runs is TF1 code:
+scopes, `arg_scope` and Slim's layers, nothing native. Its variables have their TF1 names.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import keras
 import tensorflow.compat.v1 as tf
 
 from ... import shim
-from . import variants
+from . import published, variants
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -109,7 +109,7 @@ class Resnet(keras.Model):
         trainable: bool = True,
         **options: Any,
     ):
-        record = variants.by_name(variant)
+        record = published.by_name(variant)
         super().__init__(name=name or record.scope, dtype=dtype, trainable=trainable)
         self.variant = record
         self.options = variants.Options.of(record, **options)
@@ -175,15 +175,13 @@ class Resnet(keras.Model):
             images: Float tensor `[B, H, W, 3]`, preprocessed as the variant says.
             training: Whether to use and learn the batch's statistics.
         """
-        net, _ = self._forward(images, training)
-        return net
+        return self._forward(images, training)[0]
 
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
         images = tf.cast(images, self.compute_dtype)
-        _, end_points = self._forward(images, training)
-        return end_points
+        return self._forward(images, training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""

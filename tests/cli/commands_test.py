@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,6 +64,32 @@ def test_show_says_what_was_not_published_and_what_differs(capsys):
     assert (
         sum(line.startswith(("parameters differ ", "multiply-adds differ ")) for line in lines) == 2
     )
+
+
+@pytest.mark.parametrize("name", [NAME, "inception_v3", "resnet_v1_50"])
+def test_show_lists_the_options_with_their_defaults_and_what_is_allowed(capsys, monkeypatch, name):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    lines = shimzoo(capsys, "show", name)[1].splitlines()
+    listed = lines[lines.index(next(x for x in lines if x.startswith("options "))) + 1 :]
+    options = models.default_options(name)
+    for field, line in zip(dataclasses.fields(options), listed, strict=False):
+        option, default, *allowed = line.split()
+        assert (option, default) == (field.name, str(getattr(options, field.name)))
+        # The words of the message that refuses a value of another type.
+        with pytest.raises(ValueError, match=re.escape(f"has to be {' '.join(allowed)}.")):
+            dataclasses.replace(options, **{option: "x"})
+    assert listed[len(dataclasses.fields(options))].startswith("figures ")
+
+
+def test_show_prints_words_and_wraps_them_to_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = shimzoo(capsys, "show", "inception_v3")[1]
+    assert all(len(line) <= 80 for line in out.splitlines() if "http" not in line)
+    assert re.search("^head scopes +Logits, AuxLogits$", out, re.MULTILINE)
+    why = models.get_variant("inception_v3").published.multiply_adds_explained.why
+    assert " ".join(why.split()) in " ".join(out.split())
+    monkeypatch.delenv("COLUMNS")
+    assert f"multiply-adds differ        {why}\n" in shimzoo(capsys, "show", "inception_v3")[1]
 
 
 def test_diff_shows_two_versions(capsys):

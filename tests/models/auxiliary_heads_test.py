@@ -5,6 +5,7 @@ import importlib
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from shimzoo import models
 
 NAMES = ("inception_resnet_v2", "inception_v4")
@@ -47,6 +48,18 @@ def test_sizes_that_leave_the_same_map(name):
     options(name).check_images(zeros(LEAST_OF_AUX))
 
 
+@pytest.mark.parametrize("name", [*NAMES, "inception_v3"])
+def test_an_unknown_size_counts_as_the_published_one(name):
+    unknown, published = (None, None), (models.get_variant(name).input_size,) * 2
+    for built, given in ((unknown, published), (published, unknown), (unknown, unknown)):
+        images = keras.KerasTensor((None, *given, 3))
+        options(name).check_images(images, {"input_shape": (None, *built, 3)})
+    for built, given in ((unknown, (155, 155)), ((155, 155), unknown), ((155, 155), (155, None))):
+        images = keras.KerasTensor((None, *given, 3))
+        with pytest.raises(ValueError, match="unknown size, which counts as 299x299"):
+            options(name).check_images(images, {"input_shape": (None, *built, 3)})
+
+
 @pytest.mark.large
 @every_name
 @every_stage
@@ -55,9 +68,30 @@ def test_the_head_of_a_model(name, stage):
     for call in (made, made.end_points):
         with pytest.raises(ValueError, match="made for images of 107x107 pixels, got 299x299"):
             call(zeros(299))
-        with pytest.raises(ValueError, match="has weights for images of one size: say how large"):
+        with pytest.raises(ValueError, match="107x107 pixels, got ones of unknown size, which co"):
             call(keras.KerasTensor((None, None, None, 3)))
     assert made.end_points(zeros(LEAST_OF_AUX))["AuxLogits"].shape == (2, 5)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("name", [*NAMES, "inception_v3"])
+@every_stage
+def test_the_head_of_a_model_for_images_of_unknown_size(name, stage):
+    made = models.model_class(name, stage)(num_classes=5)
+    assert made(keras.Input((None, None, 3))).shape == (None, 5)
+    size = models.get_variant(name).input_size
+    same = models.create(name, stage, num_classes=5)
+    assert [each.shape for each in made.weights] == [each.shape for each in same.weights]
+    assert made.end_points(zeros(size))["AuxLogits"].shape == (2, 5)
+    for call in (made, made.end_points):
+        with pytest.raises(ValueError, match="of unknown size, which counts as 299x299, got 155x1"):
+            call(zeros(155))
+    unknown = tf.function(made.end_points, autograph=False).get_concrete_function(
+        tf.TensorSpec((None, None, None, 3))
+    )
+    assert unknown(tf.zeros((1, size, size, 3)))["AuxLogits"].shape == (1, 5)
+    with pytest.raises(tf.errors.InvalidArgumentError):  # The check could not see this size.
+        unknown(tf.zeros((1, 400, 400, 3)))
 
 
 @pytest.mark.large

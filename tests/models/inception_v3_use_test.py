@@ -67,9 +67,7 @@ def test_the_auxiliary_heads_kernel_follows_the_image(fresh, stage):
 
 @every_stage
 def test_images_that_the_auxiliary_heads_kernel_does_not_fit(fresh, stage):
-    message = (
-        "weights were made for images of 139x139 pixels and do not fit those of 299x299 pixels: "
-    )
+    message = "auxiliary head was made for images of 139x139 pixels, got 299x299: take such "
     images = goldens.image((1, 299, 299, 3))
     for call in (fresh[stage], fresh[stage].end_points):
         with pytest.raises(ValueError, match=message):
@@ -79,13 +77,13 @@ def test_images_that_the_auxiliary_heads_kernel_does_not_fit(fresh, stage):
 
 @every_stage
 def test_unknown_size_and_the_auxiliary_heads_kernel(fresh, stage):
-    unknown = "unknown size, which counts as large,"
+    unknown = "of unknown size, which counts as 299x299"
     model = models.model_class(NAME, stage)(depth_multiplier=0.1, min_depth=4, num_classes=10)
     model(keras.Input((None, None, 3)))
     for call in (model, model.end_points):
-        with pytest.raises(ValueError, match=f"{unknown} and do not fit those of 139x139 pixels: "):
+        with pytest.raises(ValueError, match=f"images {unknown}, got 139x139: take such"):
             call(IMAGES)
-    with pytest.raises(ValueError, match=f"139x139 pixels and do not fit those of {unknown}: "):
+    with pytest.raises(ValueError, match=f"139x139 pixels, got ones {unknown}: take such"):
         fresh[stage](keras.Input((None, None, 3)))
 
 
@@ -112,7 +110,7 @@ def test_the_checks_know_the_maps_sizes(size):
     model = create("native", create_aux_logits=False, input_size=size)
     end_points = model.end_points(np.zeros((1, size, size, 3), "float32"))
     sides = tuple(end_points[name].shape[1] for name in ("Mixed_6e", "Mixed_7c"))
-    assert model.options._sides(size) == sides
+    assert (model.options.aux_map_side(size), model.options.map_side(size)) == sides
 
 
 @every_stage

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from shimzoo import checkpoints, models
-from shimzoo.models.mobilenet_v3 import variants
+from shimzoo.models.mobilenet_v3 import published, variants
 from shimzoo.tests.data import goldens
 from shimzoo.tests.models.tolerances import SAME, assert_close
 
@@ -111,6 +111,6 @@ def test_a_checkpoint_with_the_last_convolution_of_another_width(in_file, tmp_pa
 @pytest.mark.parametrize("name", [SMALL, "mobilenet_v3_small_0.75_224"])
 def test_published_parameters_fit_1280_channels_behind_the_pool(name):
     plan = plan_of(name)
-    more = (1280 - plan.pooled_depth) * (plan.last_depth + 1 + variants.NUM_CLASSES)
+    more = (1280 - plan.pooled_depth) * (plan.last_depth + 1 + published.NUM_CLASSES)
     parameters = goldens.table(name)["parameters_trainable"] + more
     assert parameters // 100_000 / 10 == models.get_variant(name).published.parameters_millions

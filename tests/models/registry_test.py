@@ -67,6 +67,17 @@ def test_the_versions_have_one_signature(family):
 
 
 @pytest.mark.parametrize("stage", models.STAGES)
+@pytest.mark.parametrize(
+    "family",
+    ["inception_v1", "inception_v2", "mobilenet", "mobilenet_v2", "mobilenet_v3", "resnet"],
+)
+def test_images_of_unknown_size(family, stage):
+    """Those with an auxiliary head are in `auxiliary_heads_test.py`."""
+    model = models.model_class(A_MODEL_OF[family], stage)(A_MODEL_OF[family], num_classes=7)
+    assert model(keras.Input((None, None, 3))).shape == (None, 7)
+
+
+@pytest.mark.parametrize("stage", models.STAGES)
 def test_the_same_model_in_another_stage(stage):
     model = models.create(NAMES[0], "native", num_classes=7, input_size=32, min_depth=16)
     other = models.in_stage(model, stage)

@@ -1,7 +1,6 @@
 """The table of what runs where in models/README.md has every model, and tells what is planned."""
 
 import fnmatch
-import importlib
 import re
 from pathlib import Path
 
@@ -36,9 +35,7 @@ def test_what_is_large_is_what_is_not_for_every_day(row):
 
 
 def options_of(name):
-    record = models.get_variant(name)
-    variants = importlib.import_module(f"shimzoo.models.{record.family}.variants")
-    return type(record), variants.Options.of(record)
+    return type(models.get_variant(name)), models.default_options(name)
 
 
 @pytest.mark.parametrize("name", models.list_models())

@@ -63,8 +63,8 @@ def test_at_120_columns_no_word_is_torn(family):
 
 def test_a_function_stands_beside_the_class_that_takes_its_place():
     lines = shown("inception_v1", "shimmed", "native")
-    (left,) = [i for i, line in enumerate(lines) if line.startswith("def mixed(")]
-    (right,) = [i for i, line in enumerate(lines) if line[COLUMN + 3 :].startswith("class Mixed(")]
+    (left,) = [i for i, line in enumerate(lines) if line.startswith("def apply_module(")]
+    (right,) = [i for i, line in enumerate(lines) if line[COLUMN + 3 :].startswith("class Module(")]
     begin, end = min(left, right), max(left, right)
     between = [side for line in lines[begin : end + 1] for side in (line, line[COLUMN + 3 :])]
     definitions = [side for side in between if side.startswith(("def ", "class "))]

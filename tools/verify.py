@@ -1,0 +1,270 @@
+"""Whether two models compute the same: versions of the zoo's, or one's own and its migration.
+
+The rungs are the variables, what is computed in evaluation, the regularization losses, what is
+computed in training, the moving statistics after it, and the gradients.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import rich.console
+import rich.table
+import tensorflow as tf
+
+from .. import checkpoints, models
+from .noise_weights import MOVING, by_name, fill, settle
+
+# Of the largest value of what is compared: float32 sums in another order, and sums of those over
+# whole batches of maps.
+TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 1e-4
+# As a share of the largest gradient of all. Smaller ones are compared on this scale: those of what
+# a norm takes away again, such as biases before it, are rounding alone.
+_LEAST_GRADIENT = 0.03
+
+_BATCH_SIZE = 2
+_DECAY = 0.5  # So that old and new moving statistics both count in what is compared.
+
+
+@dataclasses.dataclass(frozen=True)
+class Rung:
+    """What one comparison gave.
+
+    Args:
+        name: What was compared.
+        compared: How many arrays.
+        deviation: The largest difference, as a share of the largest absolute value of its array.
+        tolerance: What it may be.
+        worst: Which array has it.
+        difference: What is not comparable, in a line; None if everything is.
+    """
+
+    name: str
+    compared: int
+    deviation: float
+    tolerance: float
+    worst: str
+    difference: str | None = None
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether there is no difference but that of rounding. A deviation of NaN is one."""
+        return self.difference is None and self.deviation <= self.tolerance
+
+
+def compare(
+    first: keras.Model,
+    second: keras.Model,
+    images: np.ndarray,
+    *,
+    tolerance: float = TOLERANCE,
+    gradient_tolerance: float = GRADIENT_TOLERANCE,
+) -> list[Rung]:
+    """Compares two models, after giving the second one the weights of the first, by TF1 name.
+
+    Both are called as `model(images, training=...)` and give one tensor. If both have a method
+    `end_points(images, training=...)` that gives a dict of tensors, all of these are compared, and
+    gradients are those of all that are called logits, or else of the last. Make the models without
+    dropout: they would drop other features.
+
+    Args:
+        first: A built model, such as one that runs TF1 code under the shim. Its moving statistics
+            are those of a training step afterwards.
+        second: Another, such as its migration. Its weights are overwritten.
+        images: What they are called with, `[B, ...]`.
+        tolerance: What two values may differ by, as a share of the largest absolute value.
+        gradient_tolerance: Likewise for gradients.
+
+    Returns:
+        The rungs, in order. If the variables are not the same, there is no other.
+    """
+    weights = [by_name(model) for model in (first, second)]
+    variables = _compare_variables(*weights)
+    if not variables.is_equal:
+        return [variables]
+    for name, weight in weights[0].items():
+        weights[1][name].assign(weight)
+    start = {name: weight.numpy() for name, weight in weights[0].items()}
+    seen = [_run(model, images, start) for model in (first, second)]
+    rungs = [variables]
+    for name in seen[0]:
+        allowed = gradient_tolerance if name == "gradients" else tolerance
+        least = _LEAST_GRADIENT if name == "gradients" else 0.0
+        rungs.append(_compare_arrays(name, seen[0][name], seen[1][name], allowed, least))
+    return rungs
+
+
+def compare_stages(
+    name: str,
+    stages: Sequence[str] = models.STAGES,
+    *,
+    checkpoint: str | pathlib.Path | None = None,
+    input_size: int | None = None,
+    **options: Any,
+) -> dict[str, list[Rung]]:
+    """Compares versions of a model of the zoo with each other.
+
+    Args:
+        name: A name as in `models.list_models`.
+        stages: Two or more of `models.STAGES`. The others are compared with the first.
+        checkpoint: Where the weights are from, as `checkpoints.restore` takes it; None for noise
+            that follows from the variables' names.
+        input_size: Height and width of the images, in pixels; the model's own if None.
+        **options: The model's options; dropout is off if they don't say otherwise.
+
+    Returns:
+        The stage that was compared with the first -> the rungs.
+
+    Raises:
+        ValueError: Unknown model or stage, fewer than two stages, an option out of its range, or a
+            checkpoint that does not fit.
+    """
+    if len(set(stages)) != len(stages) or len(stages) < 2:
+        raise ValueError(
+            f"Name two or all of the stages {', '.join(models.STAGES)} to compare, each once."
+        )
+    for stage in stages:
+        models.check_stage(stage)
+    known = {field.name for field in dataclasses.fields(models.default_options(name))}
+    quiet = {"dropout_keep_prob": 1.0} if "dropout_keep_prob" in known else {}
+    settings: dict[str, Any] = {**quiet, "batch_norm_decay": _DECAY, **options}
+    size = input_size or models.get_variant(name).input_size
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (_BATCH_SIZE, size, size, 3)).astype("float32")
+    first = models.create(name, stages[0], input_size=size, **settings)
+    if checkpoint is None:
+        fill(first)
+        settle(first, images, settings["batch_norm_decay"])
+    else:
+        checkpoints.restore(first, checkpoint)
+    start = {key: weight.numpy() for key, weight in by_name(first).items()}
+    found = {}
+    for stage in stages[1:]:
+        for key, weight in by_name(first).items():
+            weight.assign(start[key])
+        other = models.create(name, stage, input_size=size, **settings)
+        found[stage] = compare(first, other, images)
+    return found
+
+
+def show(
+    found: Mapping[str, Sequence[Rung]], first: str, console: rich.console.Console | None = None
+) -> None:
+    """Prints a table of rungs for each model that was compared with the first.
+
+    Args:
+        found: What the other models are called -> their rungs.
+        first: What the first model is called.
+        console: Where to print; None for standard output.
+    """
+    console = console or rich.console.Console(highlight=False)
+    for other, rungs in found.items():
+        table = rich.table.Table(title=f"{first} and {other}", title_justify="left")
+        table.add_column("rung", no_wrap=True)
+        for heading in ("compared", "largest deviation", "allowed"):
+            table.add_column(heading, justify="right")
+        table.add_column("where", overflow="fold")
+        for rung in rungs:
+            deviation = "-" if rung.difference else f"{rung.deviation:.1e}"
+            style = "" if rung.is_equal else "red"
+            where = rung.difference or rung.worst
+            cells = (rung.name, str(rung.compared), deviation, f"{rung.tolerance:.0e}", where)
+            table.add_row(*cells, style=style)
+        console.print(table)
+
+
+def _compare_variables(
+    first: Mapping[str, keras.Variable], second: Mapping[str, keras.Variable]
+) -> Rung:
+    missing = [f"only the first has {name}" for name in first if name not in second]
+    missing += [f"only the second has {name}" for name in second if name not in first]
+    differ = [
+        f"{name} is {_kind(first[name])} and {_kind(second[name])}"
+        for name in first
+        if name in second and _kind(first[name]) != _kind(second[name])
+    ]
+    pairs = zip(first, second, strict=False)
+    order = [f"{one} stands where the second has {two}" for one, two in pairs if one != two]
+    text, *others = missing + differ or order or [None]
+    if others:
+        text = f"{text}, and {len(others)} more"
+    return Rung("variables", len(first), 0.0, 0.0, "", text)
+
+
+def _kind(weight: keras.Variable) -> str:
+    sizes = "x".join(str(size) for size in weight.shape) or "a scalar"
+    return f"{sizes}, {'trainable' if weight.trainable else 'not trainable'}"
+
+
+def _run(
+    model: keras.Model, images: np.ndarray, start: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """What a model gives on each rung, from the weights it has; these are put back on the way."""
+    weights = by_name(model)
+    seen = {"evaluation": _outputs(model, images, training=False)}
+    seen["regularization loss"] = {"sum": _regularization(model)}
+    seen["training"] = _outputs(model, images, training=True)
+    seen["moving statistics"] = {
+        name: weight.numpy() for name, weight in weights.items() if name.endswith(MOVING)
+    }
+    for name, weight in weights.items():
+        weight.assign(start[name])
+    trainable = {name: weight.value for name, weight in weights.items() if weight.trainable}
+    with tf.GradientTape() as tape:
+        outputs = _outputs(model, images, training=True)
+        logits = [value for name, value in outputs.items() if name.lower().endswith("logits")]
+        heads = logits or list(outputs.values())[-1:]
+        loss = tf.add_n([_loss(head) for head in heads]) + _regularization(model)
+    seen["gradients"] = tape.gradient(loss, trainable)
+    return seen
+
+
+def _outputs(model: Any, images: np.ndarray, training: bool) -> dict[str, Any]:
+    end_points = model.end_points(images, training=training) if hasattr(model, "end_points") else {}
+    if training and end_points:
+        return end_points  # Another call would update the moving statistics twice.
+    return {**end_points, "output": model(images, training=training)}
+
+
+def _regularization(model: keras.Model) -> tf.Tensor:
+    return tf.add_n([tf.zeros(()), *model.losses])
+
+
+def _loss(head: tf.Tensor) -> tf.Tensor:
+    """A sum with weights that differ from value to value, so that none cancels another."""
+    noise = np.random.default_rng(1).standard_normal(head.shape)
+    return tf.reduce_mean(head * tf.constant(noise, head.dtype))
+
+
+def _compare_arrays(
+    rung: str, first: Mapping[str, Any], second: Mapping[str, Any], tolerance: float, least: float
+) -> Rung:
+    if list(first) != list(second):
+        odd = sorted(set(first) ^ set(second)) or ["the order"]
+        return Rung(rung, len(first), np.nan, tolerance, "", f"not in both: {', '.join(odd)}")
+    deviations = {}
+    largest = {
+        name: np.abs(value).max(initial=0.0) for name, value in first.items() if value is not None
+    }
+    least_scale = least * max(largest.values(), default=0.0)
+    for name in first:
+        if (first[name] is None) != (second[name] is None):
+            return Rung(rung, len(first), np.nan, tolerance, "", f"{name}: only one has it")
+        if first[name] is None:
+            continue
+        actual, expected = np.asarray(second[name]), np.asarray(first[name])
+        if actual.shape != expected.shape:
+            text = f"{name}: shapes {list(expected.shape)} and {list(actual.shape)}"
+            return Rung(rung, len(first), np.nan, tolerance, "", text)
+        off = np.abs(actual - expected).max(initial=0.0)
+        deviations[name] = float(off / (max(largest[name], least_scale) or 1.0))
+    # NaN counts as more than any number.
+    ranked = {name: np.nan_to_num(each, nan=np.inf) for name, each in deviations.items()}
+    worst = max(ranked, key=ranked.__getitem__, default="")
+    return Rung(rung, len(deviations), deviations.get(worst, 0.0), tolerance, worst)
