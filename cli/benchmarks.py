@@ -50,7 +50,7 @@ def conversion(
 ) -> None:
     """Measure what converting checkpoints costs: time and memory, for all pairs of formats.
 
-    Compares each with copying and hashing the file. Takes two to three minutes a round.
+    Compares each with copying and hashing the file. Takes some minutes a round.
     """
     from ..tools.benchmark import conversion
 
