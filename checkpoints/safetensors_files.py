@@ -60,6 +60,8 @@ def open_safetensors(path: Path) -> Iterator[Checkpoint]:
             ) from error
 
         checksums = _checksums(path, (file.metadata() or {}).get(_CHECKSUMS, "{}"))
+        if checksums and checksums.keys() != specs.keys():
+            raise ValueError(f"{path} is damaged: its checksums are those of other tensors.")
 
         def read(name: str) -> np.ndarray:
             try:

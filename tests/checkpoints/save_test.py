@@ -232,6 +232,12 @@ def test_a_flipped_bit_in_a_safetensors_file_is_noticed(model, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"is damaged: Dense/.* is not what was written"):
         checkpoints.restore(model, path)
+    # One in the name that a checksum has there would leave its tensor unchecked.
+    content[-1000] ^= 1
+    path.write_bytes(content.replace(b'{\\"D', b'{\\"E', 1))
+    with pytest.raises(ValueError, match="is damaged: its checksums are those of other tensors"):
+        checkpoints.restore(model, path)
+    path.write_bytes(content)
     # Other programs write no checksums, and read files with them.
     tensors = safetensors.numpy.load_file(path)
     safetensors.numpy.save_file(tensors, path)
