@@ -91,7 +91,7 @@ class RecordSplit(Split):
         place = tf.gather(self._places, index)
         # The public class for these files has no place to begin at.
         file = tf.raw_ops.TFRecordDatasetV2(
-            filenames=tf.gather(self._paths, tf.gather(self._files, index)),
+            filenames=tf.gather(self._paths, tf.gather(self._files, index)[tf.newaxis]),
             compression_type="",
             buffer_size=place[1],
             byte_offsets=place[:1],
