@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+# Pixels that one sample of a JPEG's colours covers, at most.
+_NEIGHBOURS = 4
+
 
 def image_size(image: tf.Tensor) -> tf.Tensor:
     """Height and width; of a JPEG they are read from its header.
@@ -59,7 +62,7 @@ def decode_window(
         return _as_float(window(image), max_value)
     pixels = tf.cond(
         tf.io.is_jpeg(image),
-        lambda: tf.io.decode_and_crop_jpeg(image, tf.concat([begin, size], 0), channels=3),
+        lambda: _decoded_jpeg_window(image, begin, size),
         lambda: window(_decoded(image)),
     )
     return _as_float(pixels, max_value)
@@ -83,6 +86,16 @@ def resize_bilinear(pixels: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> t
         half_pixel_centers=False,
     )
     return resized[0]
+
+
+def _decoded_jpeg_window(image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    # Colours, which have half the resolution, are interpolated from their neighbours, and the
+    # decoder has none behind the window's edges.
+    first = tf.maximum(begin - _NEIGHBOURS, 0)
+    end = tf.minimum(begin + size + _NEIGHBOURS, tf.io.extract_jpeg_shape(image)[:2])
+    pixels = tf.io.decode_and_crop_jpeg(image, tf.concat([first, end - first], 0), channels=3)
+    (top, left), (bottom, right) = tf.unstack(begin - first), tf.unstack(begin - first + size)
+    return pixels[top:bottom, left:right]
 
 
 def _decoded(image: tf.Tensor) -> tf.Tensor:
