@@ -83,10 +83,8 @@ def test_random_erasing_erases_a_rectangle_in_that_share_of_the_images():
 
 def batch(rows):
     """Flat images: each pixel says which row it is."""
-    pixels = tf.broadcast_to(
-        tf.reshape(tf.range(rows, dtype=tf.float32), [-1, 1, 1, 1]), [rows, 8, 8, 3]
-    )
-    return pixels, tf.range(rows), tf.ones([rows], tf.bool)
+    numbers = tf.reshape(tf.range(rows, dtype=tf.float32), [-1, 1, 1, 1])
+    return tf.tile(numbers, [1, 8, 8, 3]), tf.range(rows), tf.ones([rows], tf.bool)
 
 
 def mixed(mixing, rows, can_be_mixed=None):

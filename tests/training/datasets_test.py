@@ -229,7 +229,7 @@ def test_offsets_that_are_not_for_a_dataset_are_refused():
 def test_a_head_of_another_number_of_classes_is_told_apart():
     dataset = labelled([0, 1, 2], 3)
     dataset.check_classes(3, "the model")
-    with pytest.raises(ValueError, match="has 3 classes and the model has 4.*labels_offset=-1"):
+    with pytest.raises(ValueError, match=r"has 3 classes and the model has 4.*labels_offset=-1"):
         dataset.check_classes(4, "the model")
     with pytest.raises(ValueError, match="labels_offset=1"):
         dataset.check_classes(2, "the model")

@@ -1,9 +1,9 @@
 """What a model sees of an image: TF-Slim's numbers in evaluation, its distributions in training.
 
-tests/data/slim_preprocessing.npz has what TF-Slim's own evaluation code (research/slim/preprocessing
-in tensorflow/models, the files inception_, vgg_, cifarnet_ and lenet_preprocessing.py), run in TF1
-graphs on TensorFlow 2.21, gives for scikit-learn's two photographs: 64x64, 224x224 (every 7th
-pixel), 32x32 and 28x28 pixels.
+tests/data/slim_preprocessing.npz has what TF-Slim's own evaluation code, run in TF1 graphs on
+TensorFlow 2.21, gives for scikit-learn's two photographs: 64x64, 224x224 (every 7th pixel), 32x32
+and 28x28 pixels. It is in research/slim/preprocessing in tensorflow/models: inception_, vgg_,
+cifarnet_ and lenet_preprocessing.py.
 """
 
 import dataclasses

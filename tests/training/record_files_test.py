@@ -134,7 +134,7 @@ def test_the_test_files_come_before_the_validation_files(tmp_path):
 
 def test_files_without_labels_or_a_test_part_are_told(tmp_path):
     image_files.write_slim(tmp_path, {"a_train.tfrecord": 3})
-    with pytest.raises(FileNotFoundError, match="no test files.*test or validation"):
+    with pytest.raises(FileNotFoundError, match=r"no test files.*test or validation"):
         load_dataset(f"tfrecord:{tmp_path}")
     image_files.write_slim(tmp_path, {"a_test.tfrecord": 3})
     (tmp_path / "labels.txt").unlink()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from .dataset import Dataset, Split, Subset
@@ -37,13 +39,18 @@ def load(name: str, data_dir: str | None) -> Dataset:
     """
     builder = _builder(name, data_dir)
     features, splits = builder.info.features, builder.info.splits
+    if builder.info.file_format.value != "tfrecord":
+        raise ValueError(
+            f"{name} in '{data_dir}' is in {builder.info.file_format.value} files: prepare it with "
+            "'tfds build --file_format tfrecord'."
+        )
     _check_features(name, features)
     if _TRAIN not in splits:
         raise ValueError(f"{name} has no part {_TRAIN}: it has {', '.join(splits)}.")
     train: Split = _split(name, builder, _TRAIN)
     tests = [part for part in _TEST if part in splits]
     if name.partition("/")[0].partition(":")[0] in _TESTED_ON_VALIDATION:
-        tests.remove("test")
+        tests = [part for part in tests if part != "test"]
     if tests:
         test: Split = _split(name, builder, tests[0])
     else:
@@ -69,16 +76,21 @@ def _builder(name: str, data_dir: str | None) -> Any:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"TensorFlow Datasets has no {name!r}: {reason}") from None
     if not builder.is_prepared():
+        # The library asks for the version that it would prepare itself today.
+        versions = sorted(
+            pathlib.Path(data_dir, name).glob("*.*.*/dataset_info.json"), key=_version
+        )
+        if versions:
+            return tfds.builder_from_directory(versions[-1].parent)
         raise FileNotFoundError(
             f"{name} is not prepared in '{data_dir}': run 'tfds build {name} --data_dir "
             f"{data_dir}', which downloads it, or name the folder that has it by --data-dir."
         )
-    if builder.info.file_format.value != "tfrecord":
-        raise ValueError(
-            f"{name} in '{data_dir}' is in {builder.info.file_format.value} files: prepare it with "
-            "'tfds build --file_format tfrecord'."
-        )
     return builder
+
+
+def _version(info: pathlib.Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", info.parent.name)]
 
 
 def _check_features(name: str, features: Any) -> None:
@@ -105,13 +117,13 @@ def _split(name: str, builder: Any, part: str) -> RecordSplit:
 def _parse(features: Any) -> Parse:
     import tensorflow_datasets as tfds
 
+    used = tfds.features.FeaturesDict({key: features[key] for key in ("image", "label")})
+    decoders = {"image": tfds.decode.SkipDecoding()}
+
     def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
         import tensorflow as tf
 
-        kept = {"image": features["image"], "label": features["label"]}
-        encoded = {"image": tfds.decode.SkipDecoding()}
-        decoders = tfds.decode.PartialDecoding(kept, encoded)
-        example = features.deserialize_example(record, decoders=decoders)
+        example = used.deserialize_example(record, decoders=decoders)
         return {"image": example["image"], "label": tf.cast(example["label"], tf.int32)}
 
     return parse
