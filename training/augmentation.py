@@ -194,7 +194,7 @@ class Mixing:
             float32 `[B, H, W, 3]` and float32 `[B, num_classes]`, which add up to 1.
         """
         soft = tf.one_hot(labels, self._num_classes)
-        rows = tf.shape(labels)[0]
+        rows = labels.shape[0]
         # The last row has none behind it: it is there for the one in front.
         following = tf.minimum(tf.range(1, rows + 1), rows - 1)
         for layer, transformation in zip(self._layers, drawn, strict=True):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 from shimzoo.tests.training import image_files
-from shimzoo.training import DEMO
+from shimzoo.training import DEMO, preprocessing
 from shimzoo.training.bad_examples import EVALUATION, BadExamples
 from shimzoo.training.datasets import ArraySplit, Dataset, load_dataset
 from shimzoo.training.input_pipeline import (
@@ -184,6 +184,15 @@ def test_mixed_labels_are_shares_of_the_classes(digits):
     _, tested, _ = next(iter(evaluation_batches(digits.test, config)))
     np.testing.assert_array_equal(tested.numpy().argmax(axis=1), digits.test.labels[:64])
     assert (tested.numpy().max(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("name", preprocessing.PREPROCESSINGS)
+def test_every_step_has_the_same_shapes_as_compilers_need_them(name, damaged):
+    settings = {"mixup": 0.5, "cutmix": 0.5, "rand_augment": 0.5, "random_erasing": 0.5}
+    for more, labels in (({}, [8]), (settings, [8, 3])):
+        config = dataclasses.replace(CONFIG, preprocessing=name, **more)
+        specs = training_batches(damaged[0].train, config).element_spec
+        assert [spec.shape.as_list() for spec in specs] == [[8, 32, 32, 3], labels, [8]]
 
 
 def test_the_test_part_comes_once_in_its_order_with_its_rest(few):
