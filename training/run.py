@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import pathlib
 import re
 import statistics
@@ -100,7 +101,7 @@ def train(
         with stop_on_signals() as request, _failures_named(position, directory):
             after_steps = [
                 callbacks.CountSteps(position),
-                ReportBadExamples(bad, bad_in_test, console.print),
+                ReportBadExamples(bad, bad_in_test, functools.partial(console.print, markup=False)),
                 callbacks.StopOnBadLoss(position, config.learning_rate, directory),
                 throughput,
                 callbacks.LogMetrics(directory, position, throughput, config.batch_size),
