@@ -2,41 +2,56 @@
 
 import time
 
+import keras
 import pytest
 import tensorflow as tf
+from shimzoo.training import input_timing
 from shimzoo.training.input_timing import InputTiming, describe_input
 
-PAUSE_S = 0.05
 ELEMENTS = 8
 
 
-def slow(_):
-    time.sleep(PAUSE_S)
-    return 1
+class Work:
+    """A pipeline whose elements take a second each, of a clock that only their making moves on."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def clock(self):
+        return tf.ensure_shape(tf.numpy_function(lambda: self.seconds, [], tf.float64), [])
+
+    def dataset(self):
+        def make(number):
+            self.seconds += 1
+            return number
+
+        numbers = tf.data.Dataset.range(ELEMENTS)
+        return numbers.map(lambda number: tf.numpy_function(make, [number], tf.int64))
 
 
-def slow_dataset():
-    numbers = tf.data.Dataset.range(ELEMENTS)
-    return numbers.map(lambda n: (n, tf.numpy_function(slow, [n], tf.int64)))
+@pytest.fixture
+def work(monkeypatch):
+    work = Work()
+    monkeypatch.setattr(input_timing.tf, "timestamp", work.clock)
+    return work
 
 
-def test_a_slow_pipeline_is_waited_for():
+def test_a_slow_pipeline_is_waited_for(work):
     timing = InputTiming()
-    seen = [int(number) for number, _ in timing.timed(slow_dataset())]
-    assert seen == list(range(ELEMENTS))
+    assert [int(number) for number in timing.timed(work.dataset())] == list(range(ELEMENTS))
     assert timing.elements == ELEMENTS
-    assert timing.waited_s >= PAUSE_S * ELEMENTS
+    assert timing.waited_s == ELEMENTS
 
 
-def test_what_a_prefetch_has_ready_is_not_waited_for():
+def test_what_a_prefetch_has_ready_is_not_waited_for(work):
     timing = InputTiming()
-    iterator = iter(timing.timed(slow_dataset().prefetch(ELEMENTS)))
+    iterator = iter(timing.timed(work.dataset().prefetch(ELEMENTS)))
     next(iterator)
-    first = timing.waited_s
-    time.sleep(PAUSE_S * ELEMENTS * 2)
+    waited = timing.waited_s
+    while work.seconds < ELEMENTS:
+        time.sleep(0.01)
     assert sum(1 for _ in iterator) == ELEMENTS - 1
-    # Less than one of the seven pauses that were slept through meanwhile.
-    assert timing.waited_s - first < PAUSE_S
+    assert timing.waited_s == waited
 
 
 def test_a_second_pass_adds_to_the_first():
@@ -44,6 +59,20 @@ def test_a_second_pass_adds_to_the_first():
     dataset = timing.timed(tf.data.Dataset.range(5))
     assert [len(list(dataset)) for _ in range(2)] == [5, 5]
     assert timing.elements == 10
+
+
+def test_fit_is_measured_and_trains_as_without():
+    timing = InputTiming()
+    examples = tf.data.Dataset.from_tensors((tf.ones([4, 3]), tf.ones([4, 1]))).repeat(6)
+    steps = {"epochs": 2, "steps_per_epoch": 3, "shuffle": False, "verbose": 0}
+    losses = []
+    for dataset in (examples, timing.timed(examples.prefetch(1))):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        losses.append(model.fit(dataset, **steps).history["loss"])
+    assert losses[0] == losses[1]
+    assert timing.elements == 6
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 
 # The class in front of the others in TF-Slim's ImageNet heads of 1001 classes.
 BACKGROUND = "background"
+
+
+def held(values: Any) -> tf.Tensor:
+    """A tensor that functions refer to; as a constant each of them would have a copy in its graph.
+
+    Args:
+        values: What `tf.constant` takes.
+
+    Returns:
+        The tensor.
+    """
+    import tensorflow as tf
+
+    with tf.init_scope():
+        return tf.constant(values)
 
 
 class Split(abc.ABC):
@@ -116,10 +131,7 @@ class ArraySplit(Split):
 
     @functools.cached_property
     def _tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
-        import tensorflow as tf
-
-        with tf.init_scope():  # Once, and not in each function that reads.
-            return tf.constant(self.images), tf.constant(self.labels, tf.int32)
+        return held(self.images), held(self.labels.astype("int32"))
 
 
 class Subset(Split):
@@ -143,10 +155,14 @@ class Subset(Split):
     def read(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
         import tensorflow as tf
 
-        return self._whole.read(tf.gather(self._indices, index))
+        return self._whole.read(tf.gather(self._held_indices, index))
 
     def name_of(self, index: int) -> str:
         return self._whole.name_of(int(self._indices[index]))
+
+    @functools.cached_property
+    def _held_indices(self) -> tf.Tensor:
+        return held(self._indices)
 
 
 class _OffsetLabels(Split):

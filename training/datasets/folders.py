@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .dataset import Dataset, Split
+from .dataset import Dataset, Split, held
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,7 +38,7 @@ class FileSplit(Split):
         import numpy as np
 
         self.num_classes = num_classes
-        self._paths = np.array([str(path) for path in paths])
+        self._paths = [str(path) for path in paths]
         self.labels = np.array(labels, np.int32)
 
     def __len__(self) -> int:
@@ -46,11 +47,16 @@ class FileSplit(Split):
     def read(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
         import tensorflow as tf
 
-        path = tf.gather(self._paths, index)
-        return {"image": tf.io.read_file(path), "label": tf.gather(self.labels, index)}
+        paths, labels = self._tensors
+        image = tf.io.read_file(tf.gather(paths, index))
+        return {"image": image, "label": tf.gather(labels, index)}
 
     def name_of(self, index: int) -> str:
-        return str(self._paths[index])
+        return self._paths[index]
+
+    @functools.cached_property
+    def _tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
+        return held(self._paths), held(self.labels)
 
 
 def load(path: str) -> Dataset:

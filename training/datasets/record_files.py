@@ -2,18 +2,19 @@
 
 A record is its length (8 bytes, little endian), that number's checksum (4 bytes), the data and its
 checksum (4 bytes): https://www.tensorflow.org/tutorials/load_data/tfrecord. So the places of all
-records are found by reading 8 bytes of each.
+records are found by reading the first 12 bytes of each.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from .dataset import Split
+from .dataset import Split, held
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,7 @@ class RecordSplit(Split):
 
         with ThreadPoolExecutor(_INDEXING_THREADS) as threads:
             places = list(threads.map(index_records, paths))
-        self._paths = np.array(paths)
+        self._paths = list(paths)
         self._files = np.repeat(np.arange(len(paths)), [len(found) for found in places])
         self._places = np.concatenate(places)
         self._parse = parse
@@ -88,10 +89,11 @@ class RecordSplit(Split):
         """As `Split.read`; TensorFlow holds the record against its checksums."""
         import tensorflow as tf
 
-        place = tf.gather(self._places, index)
+        paths, files, places = self._tensors
+        place = tf.gather(places, index)
         # The public class for these files has no place to begin at.
         file = tf.raw_ops.TFRecordDatasetV2(
-            filenames=tf.gather(self._paths, tf.gather(self._files, index)[tf.newaxis]),
+            filenames=tf.gather(paths, tf.gather(files, index)[tf.newaxis]),
             compression_type="",
             buffer_size=place[1],
             byte_offsets=place[:1],
@@ -103,3 +105,7 @@ class RecordSplit(Split):
         file = self._files[index]
         number = index - int((self._files < file).sum())
         return f"{self._paths[file]}, record {number}"
+
+    @functools.cached_property
+    def _tensors(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return held(self._paths), held(self._files), held(self._places)
