@@ -1,0 +1,76 @@
+"""A run on images of which some can't be read."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+from shimzoo import cli
+from shimzoo.tests.training import image_files
+from shimzoo.training import DEMO, TrainingFailed, train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """12 images a class to train on, of which one file is none."""
+    folder = tmp_path_factory.mktemp("photos") / "photos [new]"
+    image_files.write_folder(folder / "train", {"ant": 12, "bee": 12}, "jpg")
+    image_files.write_folder(folder / "test", {"ant": 4, "bee": 4}, "jpg")
+    (folder / "train" / "bee" / "015.jpg").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture
+def config(folder):
+    return dataclasses.replace(
+        DEMO.config, dataset=f"folder:{folder}", batch_size=8, epochs=2, max_bad_fraction=0.05
+    )
+
+
+def test_each_epoch_names_what_could_not_be_read(config, tmp_path, capsys):
+    result = train(config, out=tmp_path / "run")
+    printed = capsys.readouterr().out
+    pattern = r"^epoch (\d): 1 of 24 training images could not be used: (.*)$"
+    lines = re.findall(pattern, printed, re.MULTILINE)
+    assert [number for number, _ in lines] == ["1", "2"]
+    for _, text in lines:
+        assert "photos [new]/train/bee/015.jpg (Unknown image file format" in text
+    assert result.epochs == 2
+
+
+def test_too_many_stop_the_run_with_a_line(config, tmp_path):
+    strict = dataclasses.replace(config, max_bad_fraction=0.0)
+    with pytest.raises(TrainingFailed, match=r"015\.jpg .*more than the 0 that max_bad_fraction=0"):
+        train(strict, out=tmp_path / "run")
+
+
+def test_the_weights_do_not_depend_on_what_the_bad_file_holds(config, folder, tmp_path):
+    first = train(config, out=tmp_path / "first")
+    file = folder / "train" / "bee" / "015.jpg"
+    file.write_bytes(image_files.encoded(3, "jpg")[:-40])
+    second = train(config, out=tmp_path / "second")
+    lines = [
+        json.loads(line)
+        for result in (first, second)
+        for line in (result.directory / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert len(lines) == 4
+    for one, other in zip(lines[:2], lines[2:], strict=True):
+        assert (one["loss"], one["test_loss"]) == (other["loss"], other["test_loss"])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("folder:nowhere", "There is no folder 'nowhere'"),
+        ("tfrecord:nowhere", "finds no train files"),
+        ("mnist", "There is no dataset 'mnist'"),
+    ],
+)
+def test_a_dataset_that_is_not_there_is_one_line_and_code_2(dataset, message, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert cli.main(["train", "--dataset", dataset, "--out", str(out)]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not out.exists()
