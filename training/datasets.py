@@ -69,7 +69,8 @@ def load_dataset(name: str) -> Dataset:
 
 def check_dataset_name(name: str) -> None:
     """Raises ValueError, with the names there are, if there is no such dataset."""
-    if name not in _LOADERS:
+    of_recipes = name in ("fashion_mnist", "imagenet2012") or name.startswith("tfrecord:")
+    if name not in _LOADERS and not of_recipes:
         raise ValueError(f"There is no dataset {name!r}: datasets are {', '.join(DATASETS)}.")
 
 
