@@ -31,7 +31,7 @@ class MovingAverages:
         self._variables = list(model.weights)
         self._averages = [
             keras.Variable(
-                variable.value,
+                keras.ops.convert_to_numpy(variable.value),  # A variable itself would be shared.
                 dtype=variable.dtype,
                 trainable=False,
                 # All replicas compute the same.

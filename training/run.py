@@ -16,7 +16,6 @@ import keras
 import rich.console
 import tensorflow as tf
 
-from .. import checkpoints, models
 from . import callbacks, provenance
 from .checkpointing import Position, RunCheckpoint
 from .curve import draw_curve
@@ -30,7 +29,12 @@ from .recipes import TrainConfig
 from .result import TrainResult
 from .run_directory import RunDirectory, choose
 from .tensorboard import Profile, show_images
-from .training_model import TrainingModel
+from .training_model import (
+    TrainingModel,
+    check_steps_per_execution,
+    create_training_model,
+    start_from_checkpoint,
+)
 
 # In that line: the operation that failed.
 _OPERATION = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\].*$")
@@ -82,14 +86,16 @@ def train(
 
     dataset = load_dataset(config.dataset)
     steps = steps_per_epoch(config, len(dataset.train))
-    _check_steps_per_execution(config, steps)
+    check_steps_per_execution(config, steps)
     keras.utils.set_random_seed(config.seed)
     strategy = tf.distribute.get_strategy()
     check_replicas(config, strategy.num_replicas_in_sync)
     with strategy.scope():
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-        model = _create_model(config, dataset, steps, accuracy)
-    start_from = None if resume else _start_from(model, config)
+        model = create_training_model(
+            config, len(dataset.class_names), steps * config.batch_size * config.epochs, accuracy
+        )
+    start_from = None if resume else start_from_checkpoint(model, config)
     with directory.in_use():
         if not resume:
             directory.create(_record(config, model, dataset, steps, strategy))
@@ -97,7 +103,7 @@ def train(
         checkpoint = RunCheckpoint(model, position, directory.checkpoints, config.keep)
         origin = _restore(checkpoint, position, directory) if resume else None
         if resume and not position.step:
-            start_from = _start_from(model, config)
+            start_from = start_from_checkpoint(model, config)
         _print_start(console, config, model, dataset, steps, strategy, directory)
         for name, text in (("weights", start_from), ("resumed", origin)):
             if text:
@@ -176,50 +182,6 @@ def _finish(
     )
     directory.write_result(result)
     return result
-
-
-def _check_steps_per_execution(config: TrainConfig, steps: int) -> None:
-    if steps % config.steps_per_execution:
-        divisors = [n for n in range(1, steps + 1) if steps % n == 0]
-        nearest = sorted(divisors, key=lambda n: abs(n - config.steps_per_execution))[:3]
-        raise ValueError(
-            f"steps_per_execution={config.steps_per_execution} does not divide the {steps} steps "
-            f"of an epoch: nearest that do are {', '.join(map(str, sorted(nearest)))}."
-        )
-
-
-def _create_model(
-    config: TrainConfig, dataset: Dataset, steps: int, accuracy: keras.metrics.Metric
-) -> TrainingModel:
-    num_classes = len(dataset.class_names)
-    options = {
-        "dropout_keep_prob": config.dropout_keep_prob,
-        "batch_norm_decay": config.batch_norm_decay,
-    }
-    net = models.create(
-        config.model,
-        config.stage,
-        num_classes=num_classes,
-        input_size=config.image_size,
-        weight_decay=config.weight_decay,
-        dtype=config.precision,
-        **{name: value for name, value in options.items() if value is not None},
-    )
-    total_examples = steps * config.batch_size * config.epochs
-    return TrainingModel(net, config, num_classes, total_examples, accuracy)
-
-
-def _start_from(model: TrainingModel, config: TrainConfig) -> str | None:
-    """Fills the model from the checkpoint to start from; returns what it took, for the user."""
-    if config.checkpoint is None:
-        return None
-    report = checkpoints.restore(
-        model.net, config.checkpoint, exclude=config.exclude, exclude_head=config.exclude_head
-    )
-    if model.averages is not None:
-        model.averages.start()
-    anew = f", {len(report.excluded)} made anew" if report.excluded else ""
-    return f"{_counted(len(report.restored), 'variable')} from '{report.path}'{anew}"
 
 
 def _fit(

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from .. import checkpoints
+from .. import checkpoints, models
 from .ema import MovingAverages
 from .optimizers import create_optimizer
 from .recipes import TrainConfig
@@ -81,17 +81,13 @@ class TrainingModel(keras.Model):
         return {name: end_points[name] for name in ("Logits", "AuxLogits")}
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Keras' step on smoothed labels; the averages follow."""
-        logs = super().train_step(self._with_distributions(data, self._smoothing))
+        """Keras' step; the averages follow."""
+        logs = super().train_step(data)
         if self.averages is not None:
             done = keras.ops.cast(self._steps_done(), "int64")
             updates = done // self._steps_per_update
             self.averages.update(updates - 1, done % self._steps_per_update == 0)
         return logs
-
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """Keras' step on labels as they are."""
-        return super().test_step(self._with_distributions(data, smoothing=0.0))
 
     def compute_loss(
         self,
@@ -102,11 +98,14 @@ class TrainingModel(keras.Model):
         training: bool = True,
     ) -> Any:
         """Loss of the logits plus, in training, the weighted one of the auxiliary head's."""
+        targets = self._one_hot(y)
+        if training:  # As TF1's losses smooth labels.
+            targets = targets * (1.0 - self._smoothing) + self._smoothing / self._num_classes
         if not isinstance(y_pred, dict):
-            return super().compute_loss(x, y, y_pred, sample_weight, training)
-        loss = super().compute_loss(x, y, y_pred["Logits"], sample_weight, training)
+            return super().compute_loss(x, targets, y_pred, sample_weight, training)
+        loss = super().compute_loss(x, targets, y_pred["Logits"], sample_weight, training)
         return loss + self._auxiliary_weight * self._cross_entropy(
-            y, y_pred["AuxLogits"], sample_weight
+            targets, y_pred["AuxLogits"], sample_weight
         )
 
     def compute_metrics(
@@ -114,7 +113,7 @@ class TrainingModel(keras.Model):
     ) -> dict[str, Any]:
         """Metrics of the logits."""
         logits = y_pred["Logits"] if isinstance(y_pred, dict) else y_pred
-        return super().compute_metrics(x, y, logits, sample_weight)
+        return super().compute_metrics(x, self._one_hot(y), logits, sample_weight)
 
     def save_tested_weights(self, path: pathlib.Path) -> None:
         """Writes the net's weights, or their averages if those are tested, as `.weights.h5`."""
@@ -128,12 +127,80 @@ class TrainingModel(keras.Model):
             optimizer = optimizer.inner_optimizer
         return optimizer._iterations.value
 
-    def _with_distributions(self, data: Any, smoothing: float) -> tuple[Any, Any, Any]:
-        """The batch with labels `[b, classes]`, each smoothed as TF1's losses smooth them."""
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if len(labels.shape) == 1:
-            labels = keras.ops.one_hot(labels, self._num_classes, dtype="float32")
-        return images, labels * (1.0 - smoothing) + smoothing / self._num_classes, weights
+    def _one_hot(self, labels: Any) -> Any:
+        """Labels as distributions, float32 `[b, classes]`; soft ones are that already."""
+        if len(labels.shape) > 1:
+            return labels
+        return keras.ops.one_hot(labels, self._num_classes, dtype="float32")
+
+
+def create_training_model(
+    config: TrainConfig, num_classes: int, total_examples: int, accuracy: keras.metrics.Metric
+) -> TrainingModel:
+    """Makes the model of a run with fresh weights.
+
+    Args:
+        config: The run's settings.
+        num_classes: Classes of the dataset.
+        total_examples: Training images of the whole run.
+        accuracy: The metric beside the loss.
+
+    Returns:
+        A compiled model.
+
+    Raises:
+        ValueError: The model can't have these settings.
+    """
+    options = {
+        "dropout_keep_prob": config.dropout_keep_prob,
+        "batch_norm_decay": config.batch_norm_decay,
+    }
+    net = models.create(
+        config.model,
+        config.stage,
+        num_classes=num_classes,
+        input_size=config.image_size,
+        weight_decay=config.weight_decay,
+        dtype=config.precision,
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    return TrainingModel(net, config, num_classes, total_examples, accuracy)
+
+
+def start_from_checkpoint(model: TrainingModel, config: TrainConfig) -> str | None:
+    """Fills a model from the checkpoint that a run starts from.
+
+    Args:
+        model: The model as it is trained.
+        config: The run's settings.
+
+    Returns:
+        What was taken, for the user; None if the run starts from fresh weights.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: The checkpoint is damaged, or does not fit the model.
+    """
+    if config.checkpoint is None:
+        return None
+    report = checkpoints.restore(
+        model.net, config.checkpoint, exclude=config.exclude, exclude_head=config.exclude_head
+    )
+    if model.averages is not None:
+        model.averages.start()
+    anew = f", {len(report.excluded)} made anew" if report.excluded else ""
+    return f"{len(report.restored)} variables from '{report.path}'{anew}"
+
+
+def check_steps_per_execution(config: TrainConfig, steps: int) -> None:
+    """Raises ValueError if an epoch's steps are not a whole number of executions."""
+    if steps % config.steps_per_execution:
+        divisors = [n for n in range(1, steps + 1) if steps % n == 0]
+        nearest = sorted(divisors, key=lambda n: abs(n - config.steps_per_execution))[:3]
+        raise ValueError(
+            f"steps_per_execution={config.steps_per_execution} does not divide the {steps} steps "
+            f"of an epoch: nearest that do are {', '.join(map(str, sorted(nearest)))}."
+        )
 
 
 def _freeze_others(net: keras.Model, trainable: str) -> None:
