@@ -88,10 +88,11 @@ def _train(
     from ..training import TrainingInterrupted, run_directory, startup
 
     try:
-        base = published_recipes.get_recipe(recipe).config
         if resume and out is not None:
-            base = run_directory.RunDirectory(out).read_config()
-        config = dataclasses.replace(base, **changes)
+            saved = run_directory.RunDirectory(out).read_config()
+            config = dataclasses.replace(saved, **changes)
+        else:
+            config = published_recipes.get_recipe(recipe).changed(**changes)
         # Looked at before TensorFlow's import, which takes seconds, and again in `train`.
         run_directory.choose(config, out, resume, overwrite)
         startup.import_tensorflow()

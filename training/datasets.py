@@ -69,8 +69,7 @@ def load_dataset(name: str) -> Dataset:
 
 def check_dataset_name(name: str) -> None:
     """Raises ValueError, with the names there are, if there is no such dataset."""
-    of_recipes = name in ("fashion_mnist", "imagenet2012") or name.startswith("tfrecord:")
-    if name not in _LOADERS and not of_recipes:
+    if name not in _LOADERS:
         raise ValueError(f"There is no dataset {name!r}: datasets are {', '.join(DATASETS)}.")
 
 

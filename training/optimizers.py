@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from .recipes import TrainConfig
 
@@ -39,6 +40,8 @@ def create_optimizer(
         vectors = [variable for variable in variables if len(variable.shape) < 2]
         optimizer.exclude_from_weight_decay(var_list=vectors)
     optimizer.build(list(variables))
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        _clip_over_replicas(optimizer)
     if isinstance(optimizer, keras.optimizers.RMSprop):
         # TF1 starts the mean square at one, Keras at zero: with Slim's epsilon of one it is the
         # difference between a gentle start and a step that is too long by up to the root of two.
@@ -51,20 +54,29 @@ def create_optimizer(
 
 
 def check_replicas(config: TrainConfig, replicas: int) -> None:
-    """Refuses what Keras' optimizers compute otherwise, or not at all, on several replicas.
-
-    Raises:
-        ValueError: Accumulation or clipping on more than one replica.
-    """
-    names = ("clip_norm", "clip_global_norm", "clip_value")
-    asked = [name for name in names if getattr(config, name) is not None]
-    if config.gradient_accumulation_steps > 1:
-        asked.append("gradient_accumulation_steps")
-    if replicas > 1 and asked:
+    """Raises ValueError for accumulation on several replicas, which Keras does not have."""
+    if replicas > 1 and config.gradient_accumulation_steps > 1:
         raise ValueError(
-            f"{asked[0]} needs a single replica, and there are {replicas}: Keras would look at "
-            "each replica's part of a gradient. Leave it out, or train on one device."
+            f"gradient_accumulation_steps needs a single replica, and there are {replicas}: leave "
+            "it out, or train on one device."
         )
+
+
+def _clip_over_replicas(optimizer: keras.Optimizer) -> None:
+    """Lets an optimizer clip the gradient of the global batch.
+
+    On its own it clips each replica's part, before it adds them up, so that the number of replicas
+    would decide how much is cut.
+    """
+    clip = optimizer._clip_gradients
+
+    def clip_sum(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        context = tf.distribute.get_replica_context()
+        clipped = clip(context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients)))
+        # Each replica has all of it now, and the optimizer will add them up.
+        return [gradient / context.num_replicas_in_sync for gradient in clipped]
+
+    optimizer._clip_gradients = clip_sum
 
 
 def _sgd(config: TrainConfig, **common: Any) -> keras.Optimizer:

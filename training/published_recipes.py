@@ -8,12 +8,11 @@ falls by 0.94 every two epochs, and with a weight decay of 0.00004, unless its f
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from typing import Any
 
 from .. import models
-from .recipes import DEMO, Recipe, TrainConfig
+from .recipes import DEMO, Recipe
 
 _IMAGENET_IMAGES = 1_281_167  # Of ILSVRC 2012, as in Slim's datasets/imagenet.py.
 _FLOWERS_IMAGES = 3_320  # As in Slim's datasets/flowers.py.
@@ -49,21 +48,25 @@ def _published_accuracy(model: str) -> float:
     return models.get_variant(model).published.top1_percent / 100
 
 
-def _on_imagenet(model: str, *, epochs_per_decay: float | None = None, **settings: Any) -> Any:
+def _on_imagenet(
+    model: str, *, epochs_per_decay: float | None = None, **settings: Any
+) -> dict[str, Any]:
     """Settings of a run on ImageNet at the model's own size."""
     if epochs_per_decay is not None:
         settings["decay_examples"] = round(epochs_per_decay * _IMAGENET_IMAGES)
-    return TrainConfig(
-        model=model,
-        dataset="imagenet2012",
-        image_size=models.get_variant(model).input_size,
-        **{"epochs": 100, "schedule": "exponential", **settings},
-    )
+    return {
+        "model": model,
+        "dataset": "imagenet2012",
+        "image_size": models.get_variant(model).input_size,
+        "epochs": 100,
+        "schedule": "exponential",
+        **settings,
+    }
 
 
 def _slim_defaults(model: str) -> Recipe:
     return Recipe(
-        config=_on_imagenet(
+        settings=_on_imagenet(
             model, batch_size=32, learning_rate=0.01, epochs_per_decay=2, **_SLIM_OPTIMIZER
         ),
         source="The defaults of Slim's train_image_classifier.py, as its README trains. The "
@@ -76,7 +79,7 @@ def _slim_defaults(model: str) -> Recipe:
 
 def _inception(model: str, paper: str, hardware: str, **settings: Any) -> Recipe:
     return Recipe(
-        config=_on_imagenet(
+        settings=_on_imagenet(
             model,
             batch_size=32,
             learning_rate=0.045,
@@ -94,7 +97,7 @@ def _inception(model: str, paper: str, hardware: str, **settings: Any) -> Recipe
 
 def _mobilenet_v3(model: str) -> Recipe:
     return Recipe(
-        config=_on_imagenet(
+        settings=_on_imagenet(
             model,
             batch_size=4096,
             epochs=600,
@@ -115,7 +118,7 @@ def _mobilenet_v3(model: str) -> Recipe:
 
 def _resnet(model: str, note: str, test_accuracy: float) -> Recipe:
     return Recipe(
-        config=_on_imagenet(
+        settings=_on_imagenet(
             model,
             batch_size=256,
             epochs=90,
@@ -152,13 +155,16 @@ def _flowers_head(model: str, epochs: int, **settings: Any) -> Recipe:
 def _flowers(model: str, **settings: Any) -> Recipe:
     decay = {} if settings.get("schedule") else {"decay_examples": 2 * _FLOWERS_IMAGES}
     return Recipe(
-        config=TrainConfig(
-            model=model,
-            dataset="tfrecord:/tmp/flowers/flowers",
-            image_size=models.get_variant(model).input_size,
-            batch_size=32,
-            **{"schedule": "exponential", **decay, **_SLIM_OPTIMIZER, **settings},
-        ),
+        settings={
+            "model": model,
+            "dataset": "tfrecord:/tmp/flowers/flowers",
+            "image_size": models.get_variant(model).input_size,
+            "batch_size": 32,
+            "schedule": "exponential",
+            **decay,
+            **_SLIM_OPTIMIZER,
+            **settings,
+        },
         source=f"Slim's scripts/finetune_{model}_on_flowers.sh, with its paths. Its steps are "
         "rounded up to whole epochs.",
         test_accuracy=None,
@@ -175,20 +181,20 @@ def _flowers_all(model: str, **settings: Any) -> Recipe:
 RECIPES: dict[str, Recipe] = {
     "demo": DEMO,
     "fashion_mnist": Recipe(
-        config=dataclasses.replace(
-            DEMO.config,
-            model="mobilenet_v1_0.5_128",
-            dataset="fashion_mnist",
-            batch_size=128,
-            epochs=8,
-            warmup_examples=60_000,
-        ),
+        settings={
+            **DEMO.settings,
+            "model": "mobilenet_v1_0.5_128",
+            "dataset": "fashion_mnist",
+            "batch_size": 128,
+            "epochs": 8,
+            "warmup_examples": 60_000,
+        },
         source="Settings were chosen here.",
         test_accuracy=0.91,
         hardware="2 cores of an Intel Xeon at 2.8 GHz",
     ),
     "mobilenet_v1": Recipe(
-        config=_on_imagenet(
+        settings=_on_imagenet(
             "mobilenet_v1_1.0_224",
             batch_size=64,
             optimizer="sgd",
@@ -202,7 +208,7 @@ RECIPES: dict[str, Recipe] = {
         hardware="not published",
     ),
     "mobilenet_v2": Recipe(
-        config=_on_imagenet(
+        settings=_on_imagenet(
             "mobilenet_v2_1.0_224",
             batch_size=8 * 96,
             epochs=420,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from .. import models
 from .datasets import check_dataset_name
@@ -206,7 +208,8 @@ class Recipe:
     """A training run, and what it takes and gives.
 
     Args:
-        config: Every number of it.
+        settings: Every number of it, as arguments of `TrainConfig`; where a dataset is, is the
+            user's to say.
         source: Where the numbers stand, and which of them do not stand there.
         test_accuracy: What it is to reach: measured here over several seeds, or published, which
             the source says; 0 to 1. None where nobody has said.
@@ -215,29 +218,38 @@ class Recipe:
             not measured here.
     """
 
-    config: TrainConfig
+    settings: Mapping[str, Any]
     source: str
     test_accuracy: float | None
     hardware: str
     minutes: float | None = None
 
+    @property
+    def config(self) -> TrainConfig:
+        """The run's settings; raises ValueError if its dataset needs to be told where it is."""
+        return self.changed()
+
+    def changed(self, **changes: Any) -> TrainConfig:
+        """The run's settings with some changed; raises ValueError as `TrainConfig` does."""
+        return TrainConfig(**{**self.settings, **changes})
+
 
 DEMO = Recipe(
-    config=TrainConfig(
-        model="mobilenet_v1_0.25_128",
-        dataset="digits",
-        image_size=32,
-        batch_size=64,
-        epochs=30,
-        learning_rate=0.1,
-        warmup_examples=3_000,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=4e-5,
-        dropout_keep_prob=1.0,
-        batch_norm_decay=0.9,
-        max_shift=0.1,
-    ),
+    settings={
+        "model": "mobilenet_v1_0.25_128",
+        "dataset": "digits",
+        "image_size": 32,
+        "batch_size": 64,
+        "epochs": 30,
+        "learning_rate": 0.1,
+        "warmup_examples": 3_000,
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 4e-5,
+        "dropout_keep_prob": 1.0,
+        "batch_norm_decay": 0.9,
+        "max_shift": 0.1,
+    },
     source="Settings and accuracy were found here.",
     test_accuracy=0.97,
     hardware="2 cores of an Intel Xeon at 2.8 GHz",

@@ -16,6 +16,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     In the warm-up it rises in a line from zero to the peak. Exponential and piecewise schedules
     count from the run's start, cosine and polynomial ones from the warm-up's end to their own.
 
+    In float16, images of steps whose gradients overflow, which are skipped, do not count.
+
     Args:
         config: The run's settings.
         total_examples: Training images of the whole run.

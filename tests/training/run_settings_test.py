@@ -86,16 +86,16 @@ def test_a_run_goes_on_amid_accumulated_gradients_with_its_averages(averaged, tm
     resumed = stopped_and_resumed(AVERAGED, tmp_path / "run", step=3)
     assert_same_end(resumed, averaged)
     names = tensors_in(resumed.directory)
-    for part in ("ExponentialMovingAverage", "gradient_accumulator", "velocity"):
-        assert any(part in name for name in names) or any("optimizer" in name for name in names)
+    trainable, all_weights = 83, 137
+    assert sum("ExponentialMovingAverage" in name for name in names) == all_weights
+    # Mean squares, momentums, and gradients that wait for their update.
+    assert sum(name.startswith("optimizer/") for name in names) >= 3 * trainable
 
 
 def test_a_run_in_float16_goes_on_between_two_executions(tmp_path):
     whole = train(MIXED, out=tmp_path / "whole")
     resumed = stopped_and_resumed(MIXED, tmp_path / "run", step=9)
     assert_same_end(resumed, whole)
-    rates = [line["learning_rate"] for line in metrics_of(whole)]
-    assert rates == pytest.approx([0.001, 0.001])
     assert [line["step"] for line in metrics_of(whole)] == [STEPS, 2 * STEPS]
 
 

@@ -62,14 +62,17 @@ def test_cosine_takes_the_whole_run_after_its_warmup(step, warmup):
 
 
 @pytest.mark.parametrize(
-    ("images", "factor"), [(0, 1), (3200, 1), (3232, 0.1), (6400, 0.1), (6432, 0.01), (99_200, 0.01)]
+    ("images", "factor"),
+    [(0, 1), (3200, 1), (3232, 0.1), (6400, 0.1), (6432, 0.01), (99_200, 0.01)],
 )
 def test_piecewise_goes_on_to_the_next_factor_after_a_boundary(images, factor):
     config = settings(schedule="piecewise", boundaries=(3200, 6400), factors=(0.1, 0.01))
     assert rate(config, images // 32) == pytest.approx(0.5 * factor)
 
 
-@given(batch_size=st.sampled_from([1, 8, 64, 512]), images=st.integers(0, 200).map(lambda n: n * 512))
+@given(
+    batch_size=st.sampled_from([1, 8, 64, 512]), images=st.integers(0, 200).map(lambda n: n * 512)
+)
 @pytest.mark.parametrize("schedule", ["exponential", "polynomial", "cosine", "piecewise"])
 def test_the_batch_size_changes_no_rate(schedule, batch_size, images):
     changes = {"schedule": schedule, "warmup_examples": 1000, "decay_examples": 30_000}

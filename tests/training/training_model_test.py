@@ -135,7 +135,9 @@ MODEL = "mobilenet_v1_0.25_128"
 @pytest.mark.parametrize("stage", models.STAGES)
 def test_only_what_is_named_is_trained_and_statistics_go_on(stage):
     net = models.create(MODEL, stage, num_classes=CLASSES, input_size=32)
-    model = training(net, model=MODEL, trainable="MobilenetV1/(Logits|Conv2d_13_pointwise/BatchNorm)")
+    model = training(
+        net, model=MODEL, trainable="MobilenetV1/(Logits|Conv2d_13_pointwise/BatchNorm)"
+    )
     before = {checkpoints.tf1_name(w): w.numpy() for w in net.weights}
     images = np.random.default_rng(0).normal(size=[4, 32, 32, 3]).astype("float32")
     model.train_on_batch(images, np.arange(4, dtype="int32"), np.ones(4, "float32"))
@@ -164,6 +166,13 @@ def test_executions_that_do_not_fill_an_epoch_are_refused(asked, nearest):
         training_model.check_steps_per_execution(config, 6)
 
 
+ON_REPLICAS = {
+    "averages": {"optimizer": "rmsprop", "ema_decay": 0.9, "label_smoothing": 0.1},
+    "decoupled decay": {"optimizer": "adamw", "decoupled_weight_decay": 0.1},
+    "clipping": {"clip_global_norm": 0.05},
+    "float16": {"precision": "mixed_float16", "clip_norm": 0.02},
+}
+
 ON_TWO_REPLICAS = """
 import sys
 
@@ -182,22 +191,23 @@ from shimzoo.tests.training import training_model_test as this
 keras.utils.set_random_seed(0)
 with strategy.scope():
     net = this.TwoHeads()
-    model = this.training(net, optimizer=sys.argv[2], ema_decay=0.9, label_smoothing=0.1)
+    model = this.training(net, **this.ON_REPLICAS[sys.argv[2]])
 images, labels, weights = this.batch(8)
 data = tf.data.Dataset.from_tensors((images, labels, weights)).unbatch().batch(8).repeat(3)
 history = model.fit(data, epochs=1, verbose=0).history
-values = [w.numpy() for w in net.weights] + [v.numpy() for v in model.averages.by_tf1_name().values()]
+averages = model.averages.by_tf1_name().values() if model.averages is not None else []
+values = [v.numpy() for v in (*net.weights, *averages)]
 np.savez(sys.argv[3], *values, loss=history["loss"], accuracy=history["accuracy"])
 """
 
 
-@pytest.mark.parametrize("optimizer", ["rmsprop", "adamw"])
-def test_two_replicas_train_as_one_with_decay_counted_once(tmp_path, optimizer):
+@pytest.mark.parametrize("settings", ON_REPLICAS)
+def test_two_replicas_train_as_one_with_decay_counted_once(tmp_path, settings):
     found = []
     for replicas in (1, 2):
         file = tmp_path / f"{replicas}.npz"
         subprocess.run(
-            [sys.executable, "-c", ON_TWO_REPLICAS, str(replicas), optimizer, str(file)],
+            [sys.executable, "-c", ON_TWO_REPLICAS, str(replicas), settings, str(file)],
             check=True,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
         )
@@ -206,3 +216,4 @@ def test_two_replicas_train_as_one_with_decay_counted_once(tmp_path, optimizer):
     assert one.keys() == two.keys()
     for name in one:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-6)
+    assert np.all(np.isfinite(one["loss"]))
