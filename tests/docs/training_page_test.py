@@ -109,3 +109,14 @@ def test_the_table_has_every_recipe_with_its_numbers():
         assert (batch, passes) == (config.batch_size, config.epochs)
         percent = re.match(r"[\d.]+", top1)
         assert recipe.test_accuracy == (pytest.approx(float(percent[0]) / 100) if percent else None)
+
+
+@pytest.mark.parametrize(("command", "table"), [("evaluate", EVALUATE), ("export", EXPORT)])
+def test_options_of_the_other_commands_exist(command, table, capsys):
+    assert cli.main([command, "--help"]) == 0
+    printed = capsys.readouterr().out
+    here = "\n".join(re.findall(r"^\| `--.*? \|(.*)\|$", table, re.MULTILINE))
+    named = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", here)
+    assert named
+    for option in named:
+        assert option in printed
