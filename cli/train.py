@@ -134,6 +134,7 @@ def _print_result(result: TrainResult) -> None:
         "curve": files.curve_png,
         "tensorboard": files.tensorboard,
         "checkpoints": files.checkpoints,
+        "best weights": files.best_weights,
         "final weights": files.final_weights,
     }
     typer.echo()

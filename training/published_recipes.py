@@ -186,7 +186,7 @@ RECIPES: dict[str, Recipe] = {
             "model": "mobilenet_v1_0.5_128",
             "dataset": "fashion_mnist",
             "batch_size": 128,
-            "epochs": 8,
+            "epochs": 20,
             "warmup_examples": 60_000,
         },
         source="Settings were chosen here.",

@@ -94,6 +94,10 @@ class RunDirectory:
             )
         try:
             saved = json.loads(self.config_json.read_text())["config"]
+            # A default of today may differ from what an older version did.
+            missing = {field.name for field in dataclasses.fields(TrainConfig)} - saved.keys()
+            if missing:
+                raise KeyError(f"missing: {', '.join(sorted(missing))}")
             return TrainConfig(**saved)
         except (KeyError, TypeError) as error:
             raise ValueError(

@@ -153,6 +153,37 @@ def test_only_what_is_named_is_trained_and_statistics_go_on(stage):
     assert "MobilenetV1/Conv2d_0/BatchNorm/moving_mean" in changed
 
 
+@pytest.mark.large
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("inception_v3", "shimmed"),
+        ("inception_v4", "partially_native"),
+        ("inception_resnet_v2", "native"),
+    ],
+)
+def test_the_zoos_auxiliary_heads_are_trained_by_their_loss(name, stage):
+    size = 139
+    net = models.create(
+        name, stage, num_classes=CLASSES, input_size=size, dropout_keep_prob=1.0, weight_decay=0.0
+    )
+    model = training(net, model=name, stage=stage, image_size=size, learning_rate=1e-3)
+    images = np.random.default_rng(0).uniform(-1, 1, size=[2, size, size, 3]).astype("float32")
+    labels = np.array([0, 3], "int32")
+    end_points = net.end_points(images, training=True)
+    heads = [tf.cast(end_points[head], "float32") for head in ("Logits", "AuxLogits")]
+    losses = [
+        tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        for logits in heads
+    ]
+    before = {checkpoints.tf1_name(w): w.numpy() for w in net.trainable_weights}
+    loss = model.train_on_batch(images, labels, np.ones(2, "float32"))[0]
+    assert float(loss) == pytest.approx(float(losses[0] + 0.4 * losses[1]), rel=1e-3)
+    after = {checkpoints.tf1_name(w): w.numpy() for w in net.trainable_weights}
+    still = [each for each in before if np.array_equal(before[each], after[each])]
+    assert not [each for each in still if "/AuxLogits/" in each]
+
+
 def test_an_expression_that_names_nothing_is_an_error():
     with pytest.raises(ValueError, match=r"trainable='Logit' matches none of TwoHeads's .*biases"):
         training(TwoHeads(), trainable="Logit")
