@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import models
 from .fitting import Ema, Rules
+from .names import AVERAGE
 from .opening import open_checkpoint
 from .report import RestoreReport
 from .restoring import restore
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # What `include_optimizer` takes along, of what `restore` leaves out.
 _STATE = ("optimizer slots", "optimizer counters", "global step")
+_AVERAGES = "moving averages"
 # Two versions sum in another order; the outputs of a net that was restored wrongly differ by all.
 _SAME = 1e-4
 
@@ -49,7 +51,11 @@ class Conversion:
     def __str__(self) -> str:
         lines = [str(self.source), f"Wrote {self.target} ({self.format}, {self.stage})."]
         if self.state:
-            lines.append(f"Took along {len(self.state)} tensors of the optimizer.")
+            averages = sum(name.endswith(AVERAGE) for name in self.state)
+            slots = len(self.state) - averages
+            kinds = ((slots, "tensors of the optimizer"), (averages, "moving averages"))
+            taken = " and ".join(f"{number} {kind}" for number, kind in kinds if number)
+            lines.append(f"Took along {taken}.")
         if self.difference == 0:
             lines.append("Verified: the outputs are equal.")
         elif self.difference is not None:
@@ -89,8 +95,9 @@ def convert(
         exclude: As for `restore`.
         exclude_head: As for `restore`.
         ema: As for `restore`.
-        include_optimizer: Whether to take along the optimizer slots, its counters and the global
-            step, between files that have TF1 names for them.
+        include_optimizer: Whether to take along the optimizer slots, its counters, the global step,
+            and moving averages that do not stand for the variables, between files that have TF1
+            names for them.
         verify: Whether to run source and target on an image and compare.
         **options: The model's, as for `models.create`. `num_classes` is the file's if it says.
 
@@ -120,7 +127,8 @@ def convert(
     report = restore(written, source, **rules)
     state = _state_in(source, report, rename) if include_optimizer else {}
     if state:
-        left = {kind: names for kind, names in report.left_out.items() if kind not in _STATE}
+        taken = _state_kinds(report)
+        left = {kind: names for kind, names in report.left_out.items() if kind not in taken}
         report = dataclasses.replace(report, left_out=left)
     expected = None
     if verify:
@@ -128,7 +136,7 @@ def convert(
     write(written, target, format, state)
     difference = None
     if expected is not None:
-        found = _outputs(_restored(model, to_stage, target, {}, written, options))
+        found = _outputs(_restored(model, to_stage, target, {"ema": False}, written, options))
         difference = _difference(found, expected)
         if not difference <= _SAME:
             raise ValueError(
@@ -158,7 +166,8 @@ def _state_in(
     source: str | Path, report: RestoreReport, rename: Mapping[str, str] | None
 ) -> dict[str, np.ndarray]:
     rules = Rules(rename)
-    if not any(report.left_out.get(kind) for kind in _STATE):
+    kinds = _state_kinds(report)
+    if not any(report.left_out.get(kind) for kind in kinds):
         raise ValueError(
             f"{report.path} has no optimizer's state under TF1 names: convert it without "
             "include_optimizer (--include-optimizer)."
@@ -166,9 +175,14 @@ def _state_in(
     with open_checkpoint(source) as checkpoint:
         return {
             rules.renamed(tensor) or tensor: checkpoint.read(tensor)
-            for kind in _STATE
+            for kind in kinds
             for tensor in report.left_out.get(kind, ())
         }
+
+
+def _state_kinds(report: RestoreReport) -> tuple[str, ...]:
+    """What goes along with the variables; averages that are the variables now do not."""
+    return _STATE if report.is_averaged else (*_STATE, _AVERAGES)
 
 
 def _restored(

@@ -51,6 +51,7 @@ def test_every_command_runs_in_its_order(tmp_path, monkeypatch, capsys):
         assert cli.main(arguments) == 0, f"{arguments}: {capsys.readouterr().err}"
     printed = capsys.readouterr().out
     assert "is finished: there is nothing to resume" in printed
+    assert "Took along 137 moving averages." in printed
     assert "135 variables from 'runs/short/best.weights.h5', 2 made anew" in printed
     assert list(tmp_path.glob("runs/profiled/tensorboard/plugins/profile/*/*.xplane.pb"))
     for file in set(re.findall(r"`([\w.]+\.(?:jsonl?|png|h5))`", BEFORE_SLIM)):
@@ -86,7 +87,8 @@ def test_every_flag_of_slim_has_a_row(table, flags):
 
 def test_options_on_the_page_exist():
     known = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(TrainConfig)}
-    known |= {"--out", "--resume", "--overwrite", "--recipe", "--help", "--ema"}
+    known |= {"--out", "--resume", "--overwrite", "--recipe", "--help"}
+    known |= {"--ema", "--include-optimizer"}
     here = "\n".join(re.findall(r"^\| `--.*? \|(.*)\|$", TRAIN, re.MULTILINE))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", BEFORE_SLIM + here))
     assert len(named) > 30
