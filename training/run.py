@@ -111,7 +111,7 @@ def train(
 
         throughput = callbacks.Throughput(position, config.batch_size)
         bar = ProgressBar(console, position, throughput, config.epochs)
-        profile = Profile(position, config.profile, directory.tensorboard)
+        profile = Profile(position, config, directory.tensorboard)
         with stop_on_signals() as request, _failures_named(position, directory):
             after_steps = [
                 callbacks.CountSteps(position),

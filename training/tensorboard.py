@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from .checkpointing import Position
+from .recipes import TrainConfig
 
 _IMAGES_SHOWN = 16
 
@@ -38,14 +39,15 @@ class Profile(keras.callbacks.Callback):
 
     Args:
         position: How far the run has come.
-        steps: First and last step to record, from 1 on; none if empty.
+        config: The run's settings; whole executions of steps are recorded.
         directory: The run's TensorBoard records.
     """
 
-    def __init__(self, position: Position, steps: tuple[int, ...], directory: pathlib.Path) -> None:
+    def __init__(self, position: Position, config: TrainConfig, directory: pathlib.Path) -> None:
         super().__init__()
         self._position = position
-        self._steps = steps
+        self._steps = config.profile
+        self._steps_per_execution = config.steps_per_execution
         self._directory = directory
         self._is_recording = False
 
@@ -65,7 +67,8 @@ class Profile(keras.callbacks.Callback):
         if self._is_recording or not self._steps:
             return
         first, last = self._steps
-        if first <= self._position.step + 1 <= last:
+        done = self._position.step
+        if first <= done + self._steps_per_execution and done < last:
             tf.profiler.experimental.start(str(self._directory))
             self._is_recording = True
 

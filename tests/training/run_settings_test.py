@@ -38,6 +38,7 @@ MIXED = dataclasses.replace(
     factors=(0.1,),
     precision="mixed_float16",
     steps_per_execution=3,
+    profile=(2, 2),
 )
 
 
@@ -97,6 +98,7 @@ def test_a_run_in_float16_goes_on_between_two_executions(tmp_path):
     resumed = stopped_and_resumed(MIXED, tmp_path / "run", step=9)
     assert_same_end(resumed, whole)
     assert [line["step"] for line in metrics_of(whole)] == [STEPS, 2 * STEPS]
+    assert list(whole.directory.glob("tensorboard/plugins/profile/*/*.xplane.pb"))
 
 
 def metrics_of(result):
