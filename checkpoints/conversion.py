@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from .. import models
 from . import skeletons
 from .checkpoint import Checkpoint
 from .fitting import Ema, Rules
-from .names import by_tf1_name, left_out_kind
+from .names import AVERAGE, by_tf1_name, left_out_kind
 from .opening import open_checkpoint
 from .report import RestoreReport
 from .restoring import fitting, report_of, restore, rules_for
@@ -23,6 +24,7 @@ from .saving import NAMED_FORMATS, check_target, format_of, is_there, write
 
 # What `include_optimizer` takes along, of what `restore` leaves out.
 _STATE = ("optimizer slots", "optimizer counters", "global step")
+_AVERAGES = "moving averages"
 # Two versions sum in another order; the outputs of a net that was restored wrongly differ by all.
 _SAME = 1e-4
 
@@ -63,10 +65,21 @@ class Conversion:
 
     def _state(self) -> str:
         """What was taken along, in words."""
-        steps = [name for name in self.state if left_out_kind(name, ()) == "global step"]
-        others = len(self.state) - len(steps)
-        parts = [f"{others} tensor{'s' if others > 1 else ''} of the optimizer"] if others else []
-        return " and ".join([*parts, *(["the global step"] if steps else [])])
+        kinds = collections.Counter(_kind(name) for name in self.state)
+        counted = (("tensor", " of the optimizer"), ("moving average", ""))
+        words = [
+            f"{number} {noun}{'s' if number > 1 else ''}{rest}"
+            for noun, rest in counted
+            if (number := kinds[noun])
+        ]
+        words += ["the global step"] if kinds["global step"] else []
+        return ", ".join(words[:-1]) + " and " * (len(words) > 1) + words[-1]
+
+
+def _kind(name: str) -> str:
+    if name.endswith(AVERAGE):
+        return "moving average"
+    return "global step" if left_out_kind(name, ()) == "global step" else "tensor"
 
 
 def convert(
@@ -99,8 +112,9 @@ def convert(
         exclude: As for `restore`.
         exclude_head: As for `restore`.
         ema: As for `restore`.
-        include_optimizer: Whether to take along the optimizer slots, its counters and the global
-            step, between files that have TF1 names for them.
+        include_optimizer: Whether to take along the optimizer slots, its counters, the global step,
+            and moving averages that do not stand for the variables, between files that have TF1
+            names for them.
         verify: Whether to run source and target on an image and compare.
         overwrite: Whether to replace what is at the target's place.
         **options: The model's, as for `models.create`. `num_classes` is the file's if it says.
@@ -155,7 +169,8 @@ def convert(
             "of the largest one."
         )
     if state:
-        left = {kind: names for kind, names in report.left_out.items() if kind not in _STATE}
+        taken = _state_kinds(report)
+        left = {kind: names for kind, names in report.left_out.items() if kind not in taken}
         report = dataclasses.replace(report, left_out=left)
     return Conversion(report, target, format, to_stage, tuple(state), difference)
 
@@ -176,14 +191,15 @@ def _state_in(
     checkpoint: Checkpoint, report: RestoreReport, rename: Mapping[str, str] | None
 ) -> dict[str, np.ndarray]:
     rules = Rules(rename)
-    if not any(report.left_out.get(kind) for kind in _STATE):
+    kinds = _state_kinds(report)
+    if not any(report.left_out.get(kind) for kind in kinds):
         raise ValueError(
             f"{report.path} has no optimizer's state under TF1 names: convert it without "
             "include_optimizer (--include-optimizer)."
         )
     return {
         rules.renamed(tensor) or tensor: checkpoint.read(tensor)
-        for kind in _STATE
+        for kind in kinds
         for tensor in report.left_out.get(kind, ())
     }
 
@@ -200,7 +216,7 @@ def _difference(
         source: What it was made of.
         rules: What the user says of it.
     """
-    restore(written, target)
+    restore(written, target, ema=False)  # Which may have them beside the values.
     values = by_tf1_name(written.weights)
     for name, variable in by_tf1_name(original.weights).items():
         variable.assign(values[name])
@@ -209,6 +225,11 @@ def _difference(
         variable.assign(checkpoint.read(tensor))
     expected, outputs = _outputs(original), _outputs(written)
     return float(np.abs(outputs - expected).max() / (np.abs(expected).max() or 1.0))
+
+
+def _state_kinds(report: RestoreReport) -> tuple[str, ...]:
+    """What goes along with the variables; averages that are the variables now do not."""
+    return _STATE if report.is_averaged else (*_STATE, _AVERAGES)
 
 
 def _outputs(model: keras.Model) -> np.ndarray:

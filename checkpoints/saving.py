@@ -209,13 +209,14 @@ def _write_objects(objects: Mapping[str, Any], prefix: Path) -> None:
 
 
 def checkpoint_objects(
-    model: keras.Layer | tf.Module, state: Mapping[str, np.ndarray] | None = None
+    model: keras.Layer | tf.Module, state: Mapping[str, np.ndarray | tf.Variable] | None = None
 ) -> dict[str, Any]:
     """What a `tf.train.Checkpoint` has to hold so that every version of a model can restore it.
 
     Args:
         model: A built model.
-        state: More tensors by TF1 name, such as an optimizer's.
+        state: More tensors by TF1 name, such as an optimizer's; variables are stored as they are
+            when the checkpoint is written.
 
     Returns:
         Keyword arguments of `tf.train.Checkpoint`: the model, and its variables by TF1 name, each
@@ -223,7 +224,10 @@ def checkpoint_objects(
     """
     import tensorflow as tf
 
-    more = {name: tf.Variable(value) for name, value in (state or {}).items()}
+    more = {
+        name: value if isinstance(value, tf.Variable) else tf.Variable(value)
+        for name, value in (state or {}).items()
+    }
     if keras.config.backend() == "tensorflow":
         named = by_tf1_name(variables_of(model)).items()
         return {

@@ -95,7 +95,10 @@ def convert(
     ] = "auto",
     include_optimizer: Annotated[
         bool,
-        typer.Option("--include-optimizer", help="Take along optimizer slots and the step."),
+        typer.Option(
+            "--include-optimizer",
+            help="Take along optimizer slots, the step, and averages that are not the variables.",
+        ),
     ] = False,
     option: Annotated[
         list[str] | None,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import pathlib
 import shlex
 import signal
@@ -11,55 +13,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .. import models
-from ..training import datasets, recipes
-from .app import Debug, app, number, program, whole_number
+from ..training import published_recipes, recipes
+from . import settings
+from .app import Debug, app, program
 
 if TYPE_CHECKING:
     from ..training import TrainingInterrupted, TrainResult
 
-_DEFAULTS = recipes.DEMO.config
 
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command an option for every setting of a run, in place of its `**given`."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    options = settings.parameters(recipes.TrainConfig, recipes.DEMO.config)
 
-def _setting(help_text: str, default: object, parser: Callable | None = None) -> Any:
-    """An option of `train`: its default is the recipe's or, with --resume, the run's."""
-    metavar = {whole_number: "N", number: "X", None: "NAME"}[parser]
-    return typer.Option(help=f"{help_text} [default: {default}]", metavar=metavar, parser=parser)
+    @functools.wraps(command)
+    def with_settings(**given: Any) -> None:
+        command(**given)
+
+    with_settings.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    return with_settings
 
 
 @app.command()
+@_with_settings
 def train(
-    model: Annotated[
+    *,
+    recipe: Annotated[
         str | None,
-        _setting("What to train, as `shimzoo list` prints it.", _DEFAULTS.model),
-    ] = None,
-    stage: Annotated[
-        str | None,
-        _setting(f"Which version of it: {', '.join(models.STAGES)}.", _DEFAULTS.stage),
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        _setting(f"What to train on: {', '.join(datasets.DATASETS)}.", _DEFAULTS.dataset),
-    ] = None,
-    image_size: Annotated[
-        int | None,
-        _setting("Height and width of the images, in pixels.", _DEFAULTS.image_size, whole_number),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        _setting("Images in a training step.", _DEFAULTS.batch_size, whole_number),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        _setting("Passes over the training images.", _DEFAULTS.epochs, whole_number),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        _setting("Peak of the learning rate.", _DEFAULTS.learning_rate, number),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        _setting("Decides fresh weights, order and shifts.", _DEFAULTS.seed, whole_number),
+        typer.Option(
+            metavar="NAME",
+            help="Where settings come from that are not given: "
+            f"{', '.join(published_recipes.RECIPES)}. [default: demo, whose values are the "
+            "defaults below]",
+        ),
     ] = None,
     out: Annotated[
         pathlib.Path | None,
@@ -74,37 +61,36 @@ def train(
         bool, typer.Option("--overwrite", help="Replace the run in --out.")
     ] = False,
     debug: Debug = False,
+    **given: Any,
 ) -> None:
     """Train a model on a dataset, and test it on images held out.
 
     Without options: a quarter-width MobileNet on handwritten digits, in 45 to 90 s on 2 cores.
     Ctrl-C stops a run so that --resume continues it.
     """
-    given = {
-        "model": model,
-        "stage": stage,
-        "dataset": dataset,
-        "image_size": image_size,
-        "batch_size": batch_size,
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "seed": seed,
-    }
-    _train(
-        {name: value for name, value in given.items() if value is not None}, out, resume, overwrite
-    )
+    changes = settings.parse(recipes.TrainConfig, given)
+    if resume and recipe is not None:
+        raise typer.BadParameter(
+            "--resume goes on with the settings of the run in --out: leave --recipe out."
+        )
+    _train(recipe or "demo", changes, out, resume, overwrite)
 
 
 def _train(
-    settings: dict[str, Any], out: pathlib.Path | None, resume: bool, overwrite: bool
+    recipe: str,
+    changes: dict[str, Any],
+    out: pathlib.Path | None,
+    resume: bool,
+    overwrite: bool,
 ) -> None:
     from ..training import TrainingInterrupted, run_directory, startup
 
     try:
-        base = _DEFAULTS
         if resume and out is not None:
-            base = run_directory.RunDirectory(out).read_config()
-        config = dataclasses.replace(base, **settings)
+            saved = run_directory.RunDirectory(out).read_config()
+            config = dataclasses.replace(saved, **changes)
+        else:
+            config = published_recipes.get_recipe(recipe).changed(**changes)
         # Looked at before TensorFlow's import, which takes seconds, and again in `train`.
         run_directory.choose(config, out, resume, overwrite)
         startup.import_tensorflow()
@@ -146,6 +132,7 @@ def _print_result(result: TrainResult) -> None:
         "curve": files.curve_png,
         "tensorboard": files.tensorboard,
         "checkpoints": files.checkpoints,
+        "best weights": files.best_weights,
         "final weights": files.final_weights,
     }
     typer.echo()

@@ -15,6 +15,7 @@ import keras
 from .checkpointing import Position, RunCheckpoint
 from .interruption import StopRequest, TrainingInterrupted
 from .run_directory import RunDirectory
+from .training_model import TrainingModel
 
 Logs = dict[str, Any] | None
 
@@ -29,33 +30,44 @@ class CountSteps(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Lets a resumed epoch's metrics go on where they were."""
         self._position.take_up_metrics()
+        self._first_step = self._position.step
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Counts the step."""
-        self._position.step += 1
+        """Counts the steps; one call can be for several of them."""
+        self._position.step = self._first_step + batch + 1
 
 
 class StopOnBadLoss(keras.callbacks.Callback):
     """Ends a run whose loss is not a number any more, before its weights are saved.
 
     Raises:
-        FloatingPointError: The loss is NaN or infinite; the message names the step.
+        FloatingPointError: The loss is NaN or infinite; the message names the step and the last
+            checkpoint before it.
     """
 
-    def __init__(self, position: Position, learning_rate: float, directory: RunDirectory) -> None:
+    def __init__(
+        self,
+        position: Position,
+        learning_rate: float,
+        checkpoint: RunCheckpoint,
+        directory: RunDirectory,
+    ) -> None:
         super().__init__()
         self._position = position
         self._learning_rate = learning_rate
+        self._checkpoint = checkpoint
         self._directory = directory
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Looks at the epoch's mean loss, which no finite loss can mend again."""
         loss = float(logs["loss"])
         if not math.isfinite(loss):
+            newest = self._checkpoint.newest
+            before = f"the last good checkpoint is '{newest}'" if newest else "no checkpoint yet"
             raise FloatingPointError(
                 f"The loss is {loss} at step {self._position.step}: the run has diverged and was "
-                f"stopped. Try a learning rate below {self._learning_rate}. Records until then are "
-                f"in '{self._directory.path}'."
+                f"stopped; {before}. Try a learning rate below {self._learning_rate}. Records "
+                f"until then are in '{self._directory.path}'."
             )
 
 
@@ -66,12 +78,15 @@ class Throughput(keras.callbacks.Callback):
     happens between epochs: testing and writing.
 
     Args:
+        position: How far the run has come.
         batch_size: Images in a step.
     """
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, position: Position, batch_size: int) -> None:
         super().__init__()
+        self._position = position
         self._batch_size = batch_size
+        self._steps_seen = 0
         self._last_step_end: float | None = None
         self._images = 0
         self._seconds = 0.0
@@ -91,9 +106,9 @@ class Throughput(keras.callbacks.Callback):
         """Adds the step."""
         now = time.perf_counter()
         if self._last_step_end is not None:
-            self._images += self._batch_size
+            self._images += (self._position.step - self._steps_seen) * self._batch_size
             self._seconds += now - self._last_step_end
-        self._last_step_end = now
+        self._last_step_end, self._steps_seen = now, self._position.step
 
 
 class LogMetrics(keras.callbacks.Callback):
@@ -128,6 +143,28 @@ class LogMetrics(keras.callbacks.Callback):
                 "seconds": round(time.perf_counter() - self._start, 3),
             }
         )
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Saves the weights of the epoch that tested best, as they were tested.
+
+    Args:
+        model: The model as it is trained.
+        directory: The run's directory; of what it has of earlier epochs, the best counts.
+    """
+
+    def __init__(self, model: TrainingModel, directory: RunDirectory) -> None:
+        super().__init__()
+        self._training_model = model
+        self._path = directory.best_weights
+        self._best = max((line["test_accuracy"] for line in directory.read_metrics()), default=-1.0)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Saves the weights if there are none better."""
+        accuracy = float(logs["val_accuracy"])
+        if accuracy > self._best:
+            self._best = accuracy
+            self._training_model.save_tested_weights(self._path)
 
 
 class SaveCheckpoints(keras.callbacks.Callback):

@@ -10,9 +10,8 @@ import keras
 import tensorflow as tf
 
 from .. import checkpoints
+from .training_model import TrainingModel
 
-# The one before the newest is kept as well: it is what there is if the newest was damaged.
-_CHECKPOINTS_KEPT = 2
 _NAME = "step"
 
 
@@ -70,29 +69,38 @@ class Position(tf.train.experimental.PythonState):
 
 
 class RunCheckpoint:
-    """Saves and restores weights, optimizer, random state and position of a run.
+    """Saves and restores weights, averages, optimizer, random state and position of a run.
 
     Args:
-        model: A compiled model.
+        model: The model as it is trained.
         position: How far the run has come.
         directory: Where the checkpoints are.
+        keep: How many of them are kept.
     """
 
-    def __init__(self, model: keras.Model, position: Position, directory: pathlib.Path) -> None:
-        model.optimizer.build(model.trainable_variables)
+    def __init__(
+        self, model: TrainingModel, position: Position, directory: pathlib.Path, keep: int
+    ) -> None:
         self._position = position
         self._directory = directory
-        weights = {id(variable) for variable in model.weights}
+        net = model.net
+        weights = {id(variable) for variable in net.weights}
+        averages = model.averages.by_tf1_name() if model.averages is not None else {}
         checkpoint = tf.train.Checkpoint(
-            **checkpoints.checkpoint_objects(model),
+            **checkpoints.checkpoint_objects(net, averages),
             optimizer=model.optimizer,
             # States of random generators are variables that Keras leaves out of `weights`.
-            random_state=[v.value for v in model.variables if id(v) not in weights],
+            random_state=[v.value for v in net.variables if id(v) not in weights],
             position=position,
         )
         self._manager = tf.train.CheckpointManager(
-            checkpoint, str(directory), max_to_keep=_CHECKPOINTS_KEPT, checkpoint_name=_NAME
+            checkpoint, str(directory), max_to_keep=keep, checkpoint_name=_NAME
         )
+
+    @property
+    def newest(self) -> str | None:
+        """Path of the newest checkpoint that this process has written or found; None if none."""
+        return self._manager.latest_checkpoint
 
     def save(self) -> None:
         """Writes a checkpoint of the run as it is."""

@@ -17,18 +17,26 @@ import keras
 import rich.console
 import tensorflow as tf
 
-from .. import checkpoints, models
 from . import callbacks, provenance
 from .bad_examples import BadExamples, ReportBadExamples, TooManyBadExamples
 from .checkpointing import Position, RunCheckpoint
 from .curve import draw_curve
 from .datasets import Dataset, load_dataset
+from .ema import TestAverages
 from .input_pipeline import check_input, evaluation_batches, steps_per_epoch, training_batches
 from .interruption import TrainingFailed, stop_on_signals
+from .optimizers import check_replicas
 from .progress import ProgressBar
 from .recipes import TrainConfig
 from .result import TrainResult
 from .run_directory import RunDirectory, choose
+from .tensorboard import Profile, show_images
+from .training_model import (
+    TrainingModel,
+    check_steps_per_execution,
+    create_training_model,
+    start_from_checkpoint,
+)
 
 # In that line: the operation that failed.
 _OPERATION = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\].*$")
@@ -44,7 +52,9 @@ def train(
     """Trains a model and writes all about it into a directory.
 
     The directory gets `config.json`, `metrics.jsonl` (a line an epoch), `tensorboard/`,
-    `checkpoints/` (what a continuation needs), `final.weights.h5`, `curve.png` and `result.json`.
+    `checkpoints/` (what a continuation needs), `best.weights.h5` (of the epoch that tested best),
+    `final.weights.h5`, `curve.png` and `result.json`. With moving averages, those are what is
+    tested and saved as weights.
     What goes on is shown on standard output. The first SIGINT or SIGTERM ends the run at the end
     of the step, with a checkpoint.
 
@@ -61,11 +71,12 @@ def train(
         What the run gave, measured on the test part of the dataset after the last epoch.
 
     Raises:
-        ValueError: A setting the model or the dataset can't take, or settings other than those of
-            the run to resume. Nothing is written then.
+        ValueError: A setting the model or the dataset can't take, a checkpoint to start from that
+            does not fit, or settings other than those of the run to resume. Nothing is written
+            then.
         OSError: The directory can't be used as asked: see `run_directory.choose`.
         TrainingFailed: The disk or the memory was full on the way; `resume` continues.
-        FloatingPointError: The loss is NaN or infinite; names the step.
+        FloatingPointError: The loss is NaN or infinite; names the step and the last checkpoint.
         TrainingInterrupted: SIGINT or SIGTERM; `resume` continues.
     """
     start = time.perf_counter()
@@ -77,39 +88,53 @@ def train(
 
     dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
     steps = steps_per_epoch(config, len(dataset.train))
+    check_steps_per_execution(config, steps)
     check_input(dataset, config)
     keras.utils.set_random_seed(config.seed)
     strategy = tf.distribute.get_strategy()
+    check_replicas(config, strategy.num_replicas_in_sync)
     with strategy.scope():
-        model = _create_model(config, dataset)
-        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-        _compile(model, config, steps, accuracy)
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        model = create_training_model(
+            config, len(dataset.class_names), steps * config.batch_size * config.epochs, accuracy
+        )
+    start_from = None if resume else start_from_checkpoint(model, config)
     with directory.in_use():
         if not resume:
             directory.create(_record(config, model, dataset, steps, strategy))
         position = Position(steps, config.epochs, [model.metrics[0], accuracy])
-        checkpoint = RunCheckpoint(model, position, directory.checkpoints)
+        checkpoint = RunCheckpoint(model, position, directory.checkpoints, config.keep)
         origin = _restore(checkpoint, position, directory) if resume else None
+        if resume and not position.step:
+            start_from = start_from_checkpoint(model, config)
         _print_start(console, config, model, dataset, steps, strategy, directory)
-        if origin:
-            console.print(f"resumed  {origin}", markup=False)
+        for name, text in (("weights", start_from), ("resumed", origin)):
+            if text:
+                console.print(f"{name:<9}{text}", markup=False)
 
-        throughput = callbacks.Throughput(config.batch_size)
+        throughput = callbacks.Throughput(position, config.batch_size)
         bad = BadExamples(dataset.train, config.max_bad_fraction)
         bad_in_test = BadExamples(dataset.test, config.max_bad_fraction, "test")
         bar = ProgressBar(console, position, throughput, config.epochs)
+        profile = Profile(position, config, directory.tensorboard)
         with stop_on_signals() as request, _failures_named(position, directory):
             after_steps = [
                 callbacks.CountSteps(position),
                 ReportBadExamples(bad, bad_in_test, functools.partial(console.print, markup=False)),
-                callbacks.StopOnBadLoss(position, config.learning_rate, directory),
+                callbacks.StopOnBadLoss(position, config.learning_rate, checkpoint, directory),
                 throughput,
+                *([TestAverages(model.averages)] if model.averages is not None else []),
+                callbacks.KeepBest(model, directory),
                 callbacks.LogMetrics(directory, position, throughput, config.batch_size),
                 keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False),
                 bar,
+                profile,
                 callbacks.SaveCheckpoints(checkpoint, position, request, directory),
             ]
-            with bar:
+            if not position.step:
+                batches = training_batches(dataset.train, config)
+                show_images(batches, directory.tensorboard / "train")
+            with bar, profile:
                 _fit(model, config, dataset, steps, position, after_steps, bad, bad_in_test)
             return _finish(model, config, directory, start)
 
@@ -146,10 +171,10 @@ def _failures_named(position: Position, directory: RunDirectory) -> Iterator[Non
 
 
 def _finish(
-    model: keras.Model, config: TrainConfig, directory: RunDirectory, start: float
+    model: TrainingModel, config: TrainConfig, directory: RunDirectory, start: float
 ) -> TrainResult:
     """Writes what a finished run leaves."""
-    checkpoints.save(model, directory.final_weights, format="h5")
+    model.save_tested_weights(directory.final_weights)
     metrics = directory.read_metrics()
     draw_curve(metrics, f"{config.model}, {config.stage}, on {config.dataset}", directory.curve_png)
     rates = [line["images_per_second"] for line in metrics if line["images_per_second"]]
@@ -167,36 +192,6 @@ def _finish(
     )
     directory.write_result(result)
     return result
-
-
-def _create_model(config: TrainConfig, dataset: Dataset) -> keras.Model:
-    return models.create(
-        config.model,
-        config.stage,
-        num_classes=len(dataset.class_names),
-        input_size=config.image_size,
-        weight_decay=config.weight_decay,
-        dropout_keep_prob=config.dropout_keep_prob,
-        batch_norm_decay=config.batch_norm_decay,
-    )
-
-
-def _compile(
-    model: keras.Model, config: TrainConfig, steps: int, accuracy: keras.metrics.Metric
-) -> None:
-    warmup_steps = config.warmup_examples // config.batch_size
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=config.learning_rate,
-        warmup_steps=warmup_steps,
-        decay_steps=max(steps * config.epochs - warmup_steps, 1),
-    )
-    model.compile(
-        optimizer=keras.optimizers.SGD(schedule, momentum=config.momentum, nesterov=True),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        weighted_metrics=[accuracy],  # An image that could not be read has no weight.
-        jit_compile=config.jit_compile,
-    )
 
 
 def _fit(
@@ -253,9 +248,9 @@ def _record(
             "test_images": len(dataset.test),
             "class_names": dataset.class_names,
             "steps_per_epoch": steps,
-            "optimizer": model.optimizer.get_config()["name"],
+            "optimizer": model.optimizer.name,
             "jit_compile": model.jit_compile,
-            "precision": keras.config.dtype_policy().name,
+            "precision": config.precision,
             "strategy": _name(strategy),
             "replicas": strategy.num_replicas_in_sync,
             "devices": provenance.devices(),
@@ -283,8 +278,9 @@ def _print_start(
         f"test images, at {size}x{size}",
         "steps": f"{_counted(config.epochs, 'epoch')} of {_counted(steps, 'step')}, "
         f"global batch {config.batch_size}",
+        "rate": f"{config.optimizer}, {config.schedule} from {config.learning_rate}",
         "compute": f"{_counted(strategy.num_replicas_in_sync, 'replica')} ({_name(strategy)}), "
-        f"{keras.config.dtype_policy().name}, jit_compile {model.jit_compile}",
+        f"{config.precision}, jit_compile {model.jit_compile}",
         "files": str(directory.path),
     }
     for name, text in lines.items():

@@ -27,10 +27,11 @@ _LEFTOVERS = {_LOCK, "config.json.partial"}
 # the lock, and nothing else.
 _FILES_OF_A_RUN = re.compile(
     r"\.lock|(config\.json|metrics\.jsonl|result\.json)(\.partial)?|curve\.png"
-    r"|final\.weights\.h5|\.final\.weights\.h5\.\w+(/final\.weights\.h5)?"
+    r"|(final|best)\.weights\.h5|\.(final|best)\.weights\.h5\.\w+(/(final|best)\.weights\.h5)?"
     r"|checkpoints(/checkpoint(\.tmp\w*)?|/step-\d+_temp"
     r"|/step-\d+(_temp/part-\d+-of-\d+)?\.(index|data-\d+-of-\d+)(\.tempstate\d+)?)?"
     r"|tensorboard(/(train|validation)(/events\.out\.tfevents\.[^/]+)?)?"
+    r"|tensorboard/plugins(/profile(/[\d_]+(/[^/]+)?)?)?"
 )
 
 
@@ -49,6 +50,7 @@ class RunDirectory:
         self.result_json = path / "result.json"
         self.curve_png = path / "curve.png"
         self.final_weights = path / "final.weights.h5"
+        self.best_weights = path / "best.weights.h5"
         self.checkpoints = path / "checkpoints"
         self.tensorboard = path / "tensorboard"
 
@@ -92,6 +94,10 @@ class RunDirectory:
             )
         try:
             saved = json.loads(self.config_json.read_text())["config"]
+            # A default of today may differ from what an older version did.
+            missing = {field.name for field in dataclasses.fields(TrainConfig)} - saved.keys()
+            if missing:
+                raise KeyError(f"missing: {', '.join(sorted(missing))}")
             return TrainConfig(**saved)
         except (KeyError, TypeError) as error:
             raise ValueError(

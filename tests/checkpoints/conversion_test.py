@@ -238,6 +238,24 @@ def test_what_is_taken_along_is_not_left_out(prefix, tmp_path):
     assert "left out" not in str(done)
 
 
+def test_averages_go_along_unless_they_are_the_variables(prefix, tmp_path):
+    reader = tf.train.load_checkpoint(str(prefix))
+    values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    weights = [name for name in values if name != "global_step"]
+    averages = {f"{name}/ExponentialMovingAverage": values[name] + 1 for name in weights}
+    source = formula_checkpoint.write(tmp_path / "averaged.ckpt", values | averages)
+    target = tmp_path / "model.ckpt"
+    how = {"model": NAME, "include_optimizer": True, "verify": True}
+    done = checkpoints.convert(source, target, ema=False, **how)
+    assert set(done.state) == {"global_step", *averages}
+    count = len(averages)
+    assert f"Took along {count} moving averages and the global step." in str(done)
+    written = tf.train.load_checkpoint(str(target))
+    for name, value in (values | averages).items():
+        np.testing.assert_array_equal(written.get_tensor(name), value)
+    assert checkpoints.convert(source, target, overwrite=True, **how).state == ("global_step",)
+
+
 def test_a_keras_file_is_a_model_that_loads_in_safe_mode(prefix, tmp_path):
     checkpoints.convert(prefix, tmp_path / "model.keras", model=NAME)
     model = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)

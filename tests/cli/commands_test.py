@@ -11,7 +11,7 @@ import time
 import pytest
 from shimzoo import cli, models
 from shimzoo.cli import app
-from shimzoo.training import DEMO, run_directory
+from shimzoo.training import DEMO, published_recipes, run_directory
 
 NAME = "mobilenet_v1_0.25_128"
 
@@ -120,6 +120,31 @@ def test_help_of_train_tells_every_default(capsys):
     for default in (NAME, "native", "digits", "runs/<model>-<stage>-<time>"):
         assert f"[default: {default}]" in out
     assert "shimmed, partially_native, native" in out
+    for field in dataclasses.fields(DEMO.config):
+        assert f"--{field.name.replace('_', '-')}" in out
+
+
+def test_help_of_train_lists_the_recipes(capsys):
+    out = " ".join(shimzoo(capsys, "train", "--help")[1].split())
+    assert ", ".join(published_recipes.RECIPES) in out
+
+
+def test_a_recipe_gives_what_is_not_said(capsys, monkeypatch):
+    configs = []
+
+    def choose(config, *_):
+        configs.append(config)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(run_directory, "choose", choose)
+    name = "flowers_resnet_v1_50"
+    on_digits = ["--dataset", "digits"]
+    refused(capsys, "train", "--recipe", name, "--epochs", "3", "--no-staircase", *on_digits)
+    refused(capsys, "train", "--recipe", f"{name}_head", "--trainable", "none", *on_digits)
+    recipe = published_recipes.get_recipe(name)
+    assert configs[0] == recipe.changed(epochs=3, staircase=False, dataset="digits")
+    assert configs[1].trainable is None
+    assert configs[1].exclude_head
 
 
 @pytest.mark.parametrize(
@@ -155,6 +180,13 @@ def test_help_of_train_tells_every_default(capsys):
         (["train", "--learning-rate", "fast"], ["--learning-rate", "'fast'", "a number"]),
         (["train", "--seed", "-1"], ["seed=-1", "from 0 to 2147483647"]),
         (["train", "--out", "/proc/run"], ["'/proc/run'", "can't be written"]),
+        (["train", "--recipe", "inception_v33"], ["'inception_v33'", "inception_v3"]),
+        (["train", "--recipe", "demo", "--optimizer", "sdg"], ["'sdg'", "momentum, rmsprop, sgd"]),
+        (["train", "--boundaries", "10,many"], ["--boundaries", "'many'", "whole number"]),
+        (["train", "--schedule", "exponential"], ["decay_examples", "--decay-examples"]),
+        (["train", "--exclude-head"], ["exclude_head", "--checkpoint"]),
+        (["train", "--trainable", "("], ["'('", "regular expression"]),
+        (["train", "--resume", "--recipe", "demo", "--out", "run"], ["--recipe", "--resume"]),
         (["train", "--resume"], ["--resume", "--out"]),
         (["train", "--resume", "--out", "nowhere"], ["'nowhere'", "no run directory"]),
     ],

@@ -1,10 +1,11 @@
 """The settings of a run are checked when they are written down."""
 
 import dataclasses
+import json
 import math
 
 import pytest
-from shimzoo.training import DEMO
+from shimzoo.training import DEMO, TrainConfig
 
 BAD = [
     ("model", "mobilenet_v1_0.25_129", "mobilenet_v1_0.25_128"),
@@ -25,6 +26,33 @@ BAD = [
     ("dropout_keep_prob", 1.1, "up to 1"),
     ("batch_norm_decay", 1.0, "below 1"),
     ("max_shift", 1.0, "below 1"),
+    ("optimizer", "sdg", "adadelta, adagrad, adam, adamw, ftrl, lamb, momentum, rmsprop, sgd"),
+    ("schedule", "linear", "fixed, exponential, polynomial, cosine, piecewise"),
+    ("precision", "float16", "float32, mixed_float16, mixed_bfloat16"),
+    ("rho", 1.0, "below 1"),
+    ("beta_1", -0.1, "from 0"),
+    ("beta_2", 1.0, "below 1"),
+    ("epsilon", 0.0, "above 0"),
+    ("initial_accumulator_value", -0.1, "0 or more"),
+    ("ftrl_learning_rate_power", 0.5, "0 or below"),
+    ("ftrl_l1", -1.0, "0 or more"),
+    ("ftrl_l2", math.inf, "finite"),
+    ("decay_examples", 0, "1 or more"),
+    ("decay_rate", 0.0, "above 0"),
+    ("end_learning_rate", -1.0, "0 or more"),
+    ("decay_power", 0.0, "above 0"),
+    ("label_smoothing", 1.0, "below 1"),
+    ("auxiliary_loss_weight", -0.4, "0 or more"),
+    ("ema_decay", 1.0, "below 1"),
+    ("clip_norm", 0.0, "above 0"),
+    ("clip_global_norm", -1.0, "above 0"),
+    ("clip_value", math.nan, "above 0"),
+    ("gradient_accumulation_steps", 0, "1 or more"),
+    ("steps_per_execution", 0, "1 or more"),
+    ("keep", 0, "1 or more"),
+    ("profile", (3,), "a first and a last step"),
+    ("profile", (3, 2), "a first and a last step"),
+    ("profile", (0, 2), "a first and a last step"),
     ("seed", -1, "from 0"),
     ("seed", 2**31, "to 2147483647"),
 ]
@@ -36,6 +64,44 @@ def test_a_bad_value_is_named_with_what_is_allowed(name, value, allowed):
         dataclasses.replace(DEMO.config, **{name: value})
     assert str(value) in str(raised.value)
     assert allowed in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schedule": "piecewise"}, "with 0 boundaries and 0 factors"),
+        ({"boundaries": (5,), "factors": (0.1,)}, "'cosine' with 1 boundaries.*no other"),
+        (
+            {"schedule": "piecewise", "boundaries": (5, 9), "factors": (0.1,)},
+            "2 boundaries and 1 factors.*a factor for each",
+        ),
+        (
+            {"schedule": "piecewise", "boundaries": (9, 9), "factors": (0.1, 0.1)},
+            "boundaries=.*increasing",
+        ),
+        (
+            {"schedule": "piecewise", "boundaries": (9,), "factors": (0.0,)},
+            "factors=.*above 0",
+        ),
+        ({"schedule": "exponential"}, "needs decay_examples"),
+        ({"clip_norm": 1.0, "clip_value": 2.0}, "clip_norm and clip_value exclude each other"),
+        ({"decoupled_weight_decay": 0.1}, "is of adamw and lamb, and optimizer is 'momentum'"),
+        ({"exclude_head": True}, "not taken from a checkpoint, and there is none"),
+        ({"exclude": ("Logits",)}, "not taken from a checkpoint, and there is none"),
+        ({"trainable": "(Logits"}, r"'\(Logits' is no regular expression"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(DEMO.config, **changes)
+
+
+def test_what_json_made_of_the_settings_is_the_same_again():
+    config = dataclasses.replace(
+        DEMO.config, schedule="piecewise", boundaries=(5, 9), factors=(0.1, 0.01), profile=(2, 3)
+    )
+    saved = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert TrainConfig(**saved) == config
 
 
 def test_the_limits_themselves_are_allowed():

@@ -182,10 +182,12 @@ def test_a_new_directory_is_taken_by_one_process_only(tmp_path):
 
 def test_settings_of_another_version_are_told_from_a_bad_value(run):
     record = json.loads(run.config_json.read_text())
-    record["config"]["no_longer_there"] = 1
-    run.config_json.write_text(json.dumps(record))
-    with pytest.raises(ValueError, match="no_longer_there"):
-        run.read_config()
+    of_newer = {**record["config"], "no_longer_there": 1}
+    of_older = {name: value for name, value in record["config"].items() if name != "nesterov"}
+    for config, name in ((of_newer, "no_longer_there"), (of_older, "nesterov")):
+        run.config_json.write_text(json.dumps({**record, "config": config}))
+        with pytest.raises(ValueError, match=rf"this version's settings.*{name}"):
+            run.read_config()
 
 
 def test_metrics_survive_a_line_that_was_cut_off(run):

@@ -83,6 +83,7 @@ def test_a_run_writes_all_that_it_promises(whole):
     directory = whole.directory
     assert {path.name for path in directory.iterdir()} == {
         ".lock",
+        "best.weights.h5",
         "checkpoints",
         "config.json",
         "curve.png",
@@ -92,7 +93,7 @@ def test_a_run_writes_all_that_it_promises(whole):
         "tensorboard",
     }
     record = json.loads((directory / "config.json").read_text())
-    assert record["config"] == dataclasses.asdict(CONFIG)
+    assert record["config"] == json.loads(json.dumps(dataclasses.asdict(CONFIG)))
     assert record["resolved"]["steps_per_epoch"] == STEPS
     assert record["resolved"]["train_images"] == 100
     assert record["versions"]["keras"] == keras.__version__

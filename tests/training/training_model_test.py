@@ -1,0 +1,250 @@
+"""The training step: its loss, what it trains, and that replicas change none of it."""
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from shimzoo import checkpoints, models
+from shimzoo.training import DEMO, training_model
+from shimzoo.training.training_model import TrainingModel
+
+CLASSES, SIZE = 4, 5
+CONFIG = dataclasses.replace(
+    DEMO.config, optimizer="sgd", schedule="fixed", learning_rate=0.1, warmup_examples=0
+)
+
+
+class TwoHeads(keras.Model):
+    """Stands in for a net with an auxiliary head: both heads are linear."""
+
+    def __init__(self, has_aux_logits=True):
+        super().__init__(name="TwoHeads")
+        self.options = types.SimpleNamespace(has_aux_logits=has_aux_logits)
+        decay = keras.regularizers.L2(0.01)
+        self.logits = keras.layers.Dense(CLASSES, kernel_regularizer=decay, name="Logits")
+        self.aux_logits = keras.layers.Dense(CLASSES, name="AuxLogits")
+        self(keras.Input([SIZE]))
+
+    def call(self, images, training=False):
+        return self.end_points(images, training)["Logits"]
+
+    def end_points(self, images, training=False):
+        return {"Logits": self.logits(images), "AuxLogits": self.aux_logits(images)}
+
+
+def training(net, **changes):
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    config = dataclasses.replace(CONFIG, **changes)
+    return TrainingModel(net, config, CLASSES, 1000, accuracy)
+
+
+def batch(rows=6, seed=0):
+    random = np.random.default_rng(seed)
+    images = random.normal(size=[rows, SIZE]).astype("float32")
+    return images, random.integers(CLASSES, size=rows).astype("int32"), np.ones(rows, "float32")
+
+
+def tf1_loss(net, images, labels, smoothing, auxiliary_weight):
+    """What TF-Slim's training script adds up."""
+    one_hot = tf.one_hot(labels, CLASSES)
+    end_points = net.end_points(images)
+    heads = (("Logits", 1.0), ("AuxLogits", auxiliary_weight))
+    losses = [
+        tf.compat.v1.losses.softmax_cross_entropy(
+            one_hot, end_points[name], label_smoothing=smoothing, weights=weight
+        )
+        for name, weight in heads
+    ]
+    return float(sum(losses) + sum(net.losses))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("auxiliary_weight", [0.4, 1.5])
+def test_the_loss_is_slims(smoothing, auxiliary_weight):
+    net = TwoHeads()
+    model = training(net, label_smoothing=smoothing, auxiliary_loss_weight=auxiliary_weight)
+    images, labels, weights = batch()
+    expected = tf1_loss(net, images, labels, smoothing, auxiliary_weight)
+    logs = model.train_on_batch(images, labels, weights, return_dict=True)
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_test_is_without_smoothing_and_auxiliary_head():
+    net = TwoHeads()
+    model = training(net, label_smoothing=0.3)
+    images, labels, weights = batch()
+    logs = model.test_on_batch(images, labels, weights, return_dict=True)
+    assert logs["loss"] == pytest.approx(tf1_loss(net, images, labels, 0.0, 0.0), rel=1e-5)
+    right = np.argmax(net(images), axis=1) == labels
+    assert logs["accuracy"] == pytest.approx(right.mean())
+
+
+def test_a_model_without_auxiliary_head_trains_its_logits_alone():
+    net = TwoHeads(has_aux_logits=False)
+    model = training(net)
+    before = net.aux_logits.kernel.numpy()
+    images, labels, weights = batch()
+    expected = tf1_loss(net, images, labels, 0.0, 0.0)
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        logs = model.train_on_batch(images, labels, weights, return_dict=True)
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_array_equal(net.aux_logits.kernel.numpy(), before)
+
+
+def stepped(data, **changes):
+    keras.utils.set_random_seed(1)
+    net = TwoHeads()
+    logs = training(net, **changes).train_on_batch(*data, return_dict=True)
+    return [weight.numpy() for weight in net.weights], logs
+
+
+def test_soft_labels_that_are_hard_train_as_hard_ones():
+    images, labels, weights = batch()
+    soft = np.eye(CLASSES, dtype="float32")[labels]
+    hard_step, soft_step = (
+        stepped((images, each, weights), label_smoothing=0.1) for each in (labels, soft)
+    )
+    for one, other in zip(hard_step[0], soft_step[0], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert hard_step[1] == pytest.approx(soft_step[1])
+
+
+def test_what_weighs_nothing_changes_nothing():
+    images, labels, weights = batch()
+    weights[2] = 0.0
+    other_images, other_labels = images.copy(), labels.copy()
+    other_images[2], other_labels[2] = 100.0, (labels[2] + 1) % CLASSES
+    one, other = (
+        stepped(data) for data in ((images, labels, weights), (other_images, other_labels, weights))
+    )
+    for a, b in zip(one[0], other[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert one[1] == pytest.approx(other[1])
+
+
+MODEL = "mobilenet_v1_0.25_128"
+
+
+@pytest.mark.parametrize("stage", models.STAGES)
+def test_only_what_is_named_is_trained_and_statistics_go_on(stage):
+    net = models.create(MODEL, stage, num_classes=CLASSES, input_size=32)
+    model = training(
+        net, model=MODEL, trainable="MobilenetV1/(Logits|Conv2d_13_pointwise/BatchNorm)"
+    )
+    before = {checkpoints.tf1_name(w): w.numpy() for w in net.weights}
+    images = np.random.default_rng(0).normal(size=[4, 32, 32, 3]).astype("float32")
+    model.train_on_batch(images, np.arange(4, dtype="int32"), np.ones(4, "float32"))
+    after = {checkpoints.tf1_name(w): w.numpy() for w in net.weights}
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    trained = {name for name in changed if "/moving_" not in name}
+    assert trained == {
+        "MobilenetV1/Conv2d_13_pointwise/BatchNorm/beta",
+        "MobilenetV1/Conv2d_13_pointwise/BatchNorm/gamma",
+        "MobilenetV1/Logits/Conv2d_1c_1x1/biases",
+        "MobilenetV1/Logits/Conv2d_1c_1x1/weights",
+    }
+    assert "MobilenetV1/Conv2d_0/BatchNorm/moving_mean" in changed
+
+
+@pytest.mark.large
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("inception_v3", "shimmed"),
+        ("inception_v4", "partially_native"),
+        ("inception_resnet_v2", "native"),
+    ],
+)
+def test_the_zoos_auxiliary_heads_are_trained_by_their_loss(name, stage):
+    size = 139
+    net = models.create(
+        name, stage, num_classes=CLASSES, input_size=size, dropout_keep_prob=1.0, weight_decay=0.0
+    )
+    model = training(net, model=name, stage=stage, image_size=size, learning_rate=1e-3)
+    images = np.random.default_rng(0).uniform(-1, 1, size=[2, size, size, 3]).astype("float32")
+    labels = np.array([0, 3], "int32")
+    end_points = net.end_points(images, training=True)
+    heads = [tf.cast(end_points[head], "float32") for head in ("Logits", "AuxLogits")]
+    losses = [
+        tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        for logits in heads
+    ]
+    before = {checkpoints.tf1_name(w): w.numpy() for w in net.trainable_weights}
+    loss = model.train_on_batch(images, labels, np.ones(2, "float32"))[0]
+    assert float(loss) == pytest.approx(float(losses[0] + 0.4 * losses[1]), rel=1e-3)
+    after = {checkpoints.tf1_name(w): w.numpy() for w in net.trainable_weights}
+    still = [each for each in before if np.array_equal(before[each], after[each])]
+    assert not [each for each in still if "/AuxLogits/" in each]
+
+
+def test_an_expression_that_names_nothing_is_an_error():
+    with pytest.raises(ValueError, match=r"trainable='Logit' matches none of TwoHeads's .*biases"):
+        training(TwoHeads(), trainable="Logit")
+
+
+@pytest.mark.parametrize(("asked", "nearest"), [(4, "3, 6"), (5, "3, 6"), (7, "6")])
+def test_executions_that_do_not_fill_an_epoch_are_refused(asked, nearest):
+    config = dataclasses.replace(CONFIG, steps_per_execution=asked)
+    message = rf"steps_per_execution={asked} does not divide the 6 steps.*{re.escape(nearest)}"
+    with pytest.raises(ValueError, match=message):
+        training_model.check_steps_per_execution(config, 6)
+
+
+ON_REPLICAS = {
+    "averages": {"optimizer": "rmsprop", "ema_decay": 0.9, "label_smoothing": 0.1},
+    "decoupled decay": {"optimizer": "adamw", "decoupled_weight_decay": 0.1},
+    "clipping": {"clip_global_norm": 0.05},
+    "float16": {"precision": "mixed_float16", "clip_norm": 0.02},
+}
+
+ON_TWO_REPLICAS = """
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+replicas = int(sys.argv[1])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+names = ["CPU:0", "CPU:1"][:replicas]
+strategy = tf.distribute.MirroredStrategy(names)
+
+import keras
+from shimzoo.tests.training import training_model_test as this
+
+keras.utils.set_random_seed(0)
+with strategy.scope():
+    net = this.TwoHeads()
+    model = this.training(net, **this.ON_REPLICAS[sys.argv[2]])
+images, labels, weights = this.batch(8)
+data = tf.data.Dataset.from_tensors((images, labels, weights)).unbatch().batch(8).repeat(3)
+history = model.fit(data, epochs=1, verbose=0).history
+averages = model.averages.by_tf1_name().values() if model.averages is not None else []
+values = [v.numpy() for v in (*net.weights, *averages)]
+np.savez(sys.argv[3], *values, loss=history["loss"], accuracy=history["accuracy"])
+"""
+
+
+@pytest.mark.parametrize("settings", ON_REPLICAS)
+def test_two_replicas_train_as_one_with_decay_counted_once(tmp_path, settings):
+    found = []
+    for replicas in (1, 2):
+        file = tmp_path / f"{replicas}.npz"
+        subprocess.run(
+            [sys.executable, "-c", ON_TWO_REPLICAS, str(replicas), settings, str(file)],
+            check=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        )
+        found.append(dict(np.load(file)))
+    one, two = found
+    assert one.keys() == two.keys()
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-6)
+    assert np.all(np.isfinite(one["loss"]))

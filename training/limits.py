@@ -1,0 +1,99 @@
+"""What the settings of a training run may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+OPTIMIZERS = (
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamw",
+    "ftrl",
+    "lamb",
+    "momentum",
+    "rmsprop",
+    "sgd",
+)
+SCHEDULES = ("fixed", "exponential", "polynomial", "cosine", "piecewise")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+
+
+def _is_one_of(choices: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
+    return choices.__contains__, f"one of {', '.join(choices)}"
+
+
+def is_positive(value: float) -> bool:
+    """Whether it is above 0 and finite."""
+    return 0 < value < math.inf
+
+
+# Settings, what they may be, and that in words; those that can be None may be that too.
+ALLOWED: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (
+        (
+            "image_size",
+            "batch_size",
+            "epochs",
+            "decay_examples",
+            "gradient_accumulation_steps",
+            "steps_per_execution",
+            "keep",
+        ),
+        lambda x: x >= 1,
+        "1 or more",
+    ),
+    (("warmup_examples",), lambda x: x >= 0, "0 or more"),
+    (
+        (
+            "learning_rate",
+            "decay_power",
+            "epsilon",
+            "clip_norm",
+            "clip_global_norm",
+            "clip_value",
+        ),
+        is_positive,
+        "above 0 and finite",
+    ),
+    (
+        (
+            "weight_decay",
+            "decoupled_weight_decay",
+            "initial_accumulator_value",
+            "ftrl_l1",
+            "ftrl_l2",
+            "end_learning_rate",
+            "auxiliary_loss_weight",
+        ),
+        lambda x: 0 <= x < math.inf,
+        "0 or more and finite",
+    ),
+    (
+        (
+            "momentum",
+            "rho",
+            "beta_1",
+            "beta_2",
+            "batch_norm_decay",
+            "ema_decay",
+            "label_smoothing",
+            "max_shift",
+        ),
+        lambda x: 0 <= x < 1,
+        "from 0 to below 1",
+    ),
+    (
+        ("rand_augment", "random_erasing", "mixup", "cutmix", "max_bad_fraction"),
+        lambda x: 0 <= x <= 1,
+        "from 0 to 1",
+    ),
+    (("dropout_keep_prob", "decay_rate"), lambda x: 0 < x <= 1, "above 0, up to 1"),
+    (("ftrl_learning_rate_power",), lambda x: -math.inf < x <= 0, "0 or below, and finite"),
+    (("optimizer",), *_is_one_of(OPTIMIZERS)),
+    (("schedule",), *_is_one_of(SCHEDULES)),
+    (("precision",), *_is_one_of(PRECISIONS)),
+    (("seed",), lambda x: 0 <= x < 2**31, "from 0 to 2147483647"),
+)

@@ -1,0 +1,218 @@
+"""A model as it is trained: with its loss, its auxiliary head's, and its moving averages."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import re
+from typing import Any
+
+import keras
+
+from .. import checkpoints, models
+from .ema import MovingAverages
+from .optimizers import create_optimizer
+from .recipes import TrainConfig
+from .schedules import Schedule
+
+_NAMES_SHOWN = 3
+
+
+class TrainingModel(keras.Model):
+    """One of the zoo's models, compiled for a run; `fit` and `train_step` are Keras'.
+
+    Batches are triples of images `[b, H, W, 3]`, labels, int32 `[b]` or soft float32
+    `[b, classes]`, and weights, float32 `[b]`, or pairs without weights. The loss is cross-entropy
+    with smoothed labels, plus the auxiliary head's, plus the model's own weight decay, once
+    whatever the number of replicas; tests are without smoothing and auxiliary head.
+
+    Args:
+        net: The model; its variables that `config.trainable` does not name become untrainable.
+        config: The run's settings.
+        num_classes: Classes of its head.
+        total_examples: Training images of the whole run.
+        accuracy: The metric beside the loss.
+
+    Attributes:
+        net: The model.
+        averages: Its moving averages; None without.
+
+    Raises:
+        ValueError: `config.trainable` matches nothing.
+    """
+
+    def __init__(
+        self,
+        net: keras.Model,
+        config: TrainConfig,
+        num_classes: int,
+        total_examples: int,
+        accuracy: keras.metrics.Metric,
+    ) -> None:
+        super().__init__(name="training", dtype=config.precision)
+        self.net = net
+        self.built = True
+        if config.trainable is not None:
+            _freeze_others(net, config.trainable)
+        self._num_classes = num_classes
+        self._smoothing = config.label_smoothing
+        self._has_auxiliary_head = getattr(net.options, "has_aux_logits", False)
+        self._auxiliary_weight = config.auxiliary_loss_weight
+        self._steps_per_update = config.gradient_accumulation_steps
+        self._cross_entropy = keras.losses.CategoricalCrossentropy(from_logits=True)
+        self.averages: MovingAverages | None = None
+        if config.ema_decay is not None:
+            self.averages = MovingAverages(net, config.ema_decay)
+        schedule = Schedule(config, total_examples)
+        self.compile(
+            optimizer=create_optimizer(config, schedule, self.trainable_variables),
+            loss=self._cross_entropy,
+            weighted_metrics=[accuracy],
+            jit_compile=config.jit_compile,
+            steps_per_execution=config.steps_per_execution,
+            auto_scale_loss=False,  # `create_optimizer` sees to it.
+        )
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Logits `[B, classes]`; in training a model with an auxiliary head gives both by name."""
+        if not (training and self._has_auxiliary_head):
+            return self.net(images, training=training)
+        end_points = self.net.end_points(images, training=True)
+        return {name: end_points[name] for name in ("Logits", "AuxLogits")}
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Keras' step; the averages follow."""
+        logs = super().train_step(data)
+        if self.averages is not None:
+            done = keras.ops.cast(self._steps_done(), "int64")
+            updates = done // self._steps_per_update
+            self.averages.update(updates - 1, done % self._steps_per_update == 0)
+        return logs
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Loss of the logits plus, in training, the weighted one of the auxiliary head's."""
+        targets = self._one_hot(y)
+        if training:  # As TF1's losses smooth labels.
+            targets = targets * (1.0 - self._smoothing) + self._smoothing / self._num_classes
+        if not isinstance(y_pred, dict):
+            return super().compute_loss(x, targets, y_pred, sample_weight, training)
+        loss = super().compute_loss(x, targets, y_pred["Logits"], sample_weight, training)
+        return loss + self._auxiliary_weight * self._cross_entropy(
+            targets, y_pred["AuxLogits"], sample_weight
+        )
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Metrics of the logits."""
+        logits = y_pred["Logits"] if isinstance(y_pred, dict) else y_pred
+        return super().compute_metrics(x, self._one_hot(y), logits, sample_weight)
+
+    def save_tested_weights(self, path: pathlib.Path) -> None:
+        """Writes the net's weights, or their averages if those are tested, as `.weights.h5`."""
+        with self.averages.in_use() if self.averages is not None else contextlib.nullcontext():
+            checkpoints.save(self.net, path, format="h5")
+
+    def _steps_done(self) -> Any:
+        """Steps that the optimizer has seen; with a scaled loss, those with finite gradients."""
+        optimizer = self.optimizer
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            optimizer = optimizer.inner_optimizer
+        return optimizer._iterations.value
+
+    def _one_hot(self, labels: Any) -> Any:
+        """Labels as distributions, float32 `[b, classes]`; soft ones are that already."""
+        if len(labels.shape) > 1:
+            return labels
+        return keras.ops.one_hot(labels, self._num_classes, dtype="float32")
+
+
+def create_training_model(
+    config: TrainConfig, num_classes: int, total_examples: int, accuracy: keras.metrics.Metric
+) -> TrainingModel:
+    """Makes the model of a run with fresh weights.
+
+    Args:
+        config: The run's settings.
+        num_classes: Classes of the dataset.
+        total_examples: Training images of the whole run.
+        accuracy: The metric beside the loss.
+
+    Returns:
+        A compiled model.
+
+    Raises:
+        ValueError: The model can't have these settings.
+    """
+    options = {
+        "dropout_keep_prob": config.dropout_keep_prob,
+        "batch_norm_decay": config.batch_norm_decay,
+    }
+    net = models.create(
+        config.model,
+        config.stage,
+        num_classes=num_classes,
+        input_size=config.image_size,
+        weight_decay=config.weight_decay,
+        dtype=config.precision,
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    return TrainingModel(net, config, num_classes, total_examples, accuracy)
+
+
+def start_from_checkpoint(model: TrainingModel, config: TrainConfig) -> str | None:
+    """Fills a model from the checkpoint that a run starts from.
+
+    Args:
+        model: The model as it is trained.
+        config: The run's settings.
+
+    Returns:
+        What was taken, for the user; None if the run starts from fresh weights.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: The checkpoint is damaged, or does not fit the model.
+    """
+    if config.checkpoint is None:
+        return None
+    report = checkpoints.restore(
+        model.net, config.checkpoint, exclude=config.exclude, exclude_head=config.exclude_head
+    )
+    if model.averages is not None:
+        model.averages.start()
+    anew = f", {len(report.excluded)} made anew" if report.excluded else ""
+    return f"{len(report.restored)} variables from '{report.path}'{anew}"
+
+
+def check_steps_per_execution(config: TrainConfig, steps: int) -> None:
+    """Raises ValueError if an epoch's steps are not a whole number of executions."""
+    if steps % config.steps_per_execution:
+        divisors = [n for n in range(1, steps + 1) if steps % n == 0]
+        nearest = sorted(divisors, key=lambda n: abs(n - config.steps_per_execution))[:3]
+        raise ValueError(
+            f"steps_per_execution={config.steps_per_execution} does not divide the {steps} steps "
+            f"of an epoch: nearest that do are {', '.join(map(str, sorted(nearest)))}."
+        )
+
+
+def _freeze_others(net: keras.Model, trainable: str) -> None:
+    """Makes all variables untrainable but those that a regular expression names, or scopes of."""
+    named = {checkpoints.tf1_name(variable): variable for variable in net.trainable_variables}
+    wanted = {name for name in named if re.fullmatch(rf"(?:{trainable})(/.*)?", name)}
+    if not wanted:
+        some = ", ".join(list(named)[-_NAMES_SHOWN:])
+        raise ValueError(
+            f"trainable={trainable!r} matches none of {net.name}'s trainable variables, such as "
+            f"{some}: it has to match a whole name or scope."
+        )
+    for name, variable in named.items():
+        if name not in wanted:
+            variable.trainable = False
