@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -63,6 +63,13 @@ def program() -> str:
     return "shimzoo" if is_this else shlex.quote(str(called))
 
 
+def print_rows(rows: Mapping[str, str]) -> None:
+    """Prints a table of names and values."""
+    width = max(map(len, rows)) + 2
+    for name, value in rows.items():
+        typer.echo(f"{name:<{width}}{value}")
+
+
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
     """Shows on stderr that something goes on, once it takes longer than a second."""
@@ -87,4 +94,5 @@ def working(what: str) -> Iterator[None]:
     finally:
         start.cancel()
         start.join()
-        progress.stop()
+        if console.is_terminal:  # Elsewhere it would leave an empty line.
+            progress.stop()
