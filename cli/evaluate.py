@@ -59,7 +59,7 @@ def evaluate(
         typer.Option(
             metavar="DIR",
             help="Where results.json, per_class.csv and confusion_matrix.csv and .png go. "
-            "[default: evaluations/<model>-<stage>-<dataset>]",
+            "[default: evaluations/<model>-<stage>-<dataset>-<time>]",
         ),
     ] = None,
     overwrite: Annotated[
@@ -91,7 +91,8 @@ def evaluate(
     if out is None:
         # A dataset's name can be a path.
         dataset_name = re.sub(r"[^\w.]+", "-", config.dataset).strip("-")
-        out = pathlib.Path("evaluations") / f"{trained.model}-{trained.stage}-{dataset_name}"
+        name = f"{trained.model}-{trained.stage}-{dataset_name}"
+        out = publishing.new_path(pathlib.Path("evaluations"), name)
     publishing.check_target(out, overwrite, evaluation_files.is_evaluation)
     startup.import_tensorflow()
     data = trained_models.load_data(trained, config)

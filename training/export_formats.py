@@ -9,8 +9,8 @@ SAVED_MODEL, TFLITE, ONNX = "SavedModel", "TFLite", "ONNX"
 PRECISIONS = ("float32", "float16", "int8")
 # Names in every exported model.
 IMAGES, IMAGE_BYTES, LOGITS, PROBABILITIES = "images", "image_bytes", "logits", "probabilities"
-# The signature of a SavedModel that takes encoded images; the other is TensorFlow's default one.
-ENCODED_SIGNATURE = "serve_encoded"
+# A SavedModel's signatures: TensorFlow's default one, and that which takes encoded images.
+SIGNATURE, ENCODED_SIGNATURE = "serving_default", "serve_encoded"
 
 # Modules that write the format or run it.
 _MODULES = {SAVED_MODEL: (), TFLITE: ("ai_edge_litert",), ONNX: ("tf2onnx", "onnxruntime")}

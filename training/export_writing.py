@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ from .export_formats import (
     LOGITS,
     PROBABILITIES,
     SAVED_MODEL,
+    SIGNATURE,
     TFLITE,
     format_of,
 )
@@ -64,34 +65,30 @@ def write(
         return serve(tf.map_fn(read, image_bytes, fn_output_signature=signature.dtype))
 
     kind = format_of(path)
+    signatures: dict[str, tuple[Serve, tf.TensorSpec]] = {SIGNATURE: (serve, signature)}
     if kind == SAVED_MODEL:
         encoded = tf.TensorSpec((batch_size,), tf.string, name=IMAGE_BYTES)
-        _write_saved_model(
-            model, path, serve, signature, {ENCODED_SIGNATURE: (serve_encoded, encoded)}
-        )
+        _write_saved_model(model, path, signatures | {ENCODED_SIGNATURE: (serve_encoded, encoded)})
     elif kind == TFLITE:
         with tempfile.TemporaryDirectory() as scratch:
             source = pathlib.Path(scratch) / "model"
-            _write_saved_model(model, source, serve, signature, {})
+            _write_saved_model(model, source, signatures)
             path.write_bytes(_to_tflite(source, precision, batch_size or 1, calibration))
     else:
         _write_onnx(path, serve, signature)
 
 
 def _write_saved_model(
-    model: keras.Model,
-    path: pathlib.Path,
-    serve: Serve,
-    signature: tf.TensorSpec,
-    more: dict[str, tuple[Serve, tf.TensorSpec]],
+    model: keras.Model, path: pathlib.Path, signatures: Mapping[str, tuple[Serve, tf.TensorSpec]]
 ) -> None:
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    # The first one is the default signature as well.
-    archive.add_endpoint("serve", serve, [signature])
-    for name, (function, function_signature) in more.items():
-        archive.add_endpoint(name, function, [function_signature])
-    archive.write_out(str(path), verbose=False)
+    # By TensorFlow itself: `keras.export.ExportArchive` stores every variable twice.
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    functions = {
+        name: tf.function(serve, autograph=False).get_concrete_function(signature)
+        for name, (serve, signature) in signatures.items()
+    }
+    tf.saved_model.save(module, str(path), signatures=functions)
 
 
 def _to_tflite(

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterator
+
+
+def new_path(parent: pathlib.Path, name: str) -> pathlib.Path:
+    """A path that is not there yet: `<name>-<time>` in a directory."""
+    time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    path = parent / f"{name}-{time}"
+    number = 1
+    while path.exists():
+        number += 1
+        path = parent / f"{name}-{time}-{number}"
+    return path
 
 
 def check_target(

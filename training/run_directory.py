@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import fcntl
 import json
 import os
@@ -14,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from .publishing import new_path
 from .recipes import TrainConfig
 from .result import TrainResult
 
@@ -195,7 +195,9 @@ def choose(
         raise ValueError("--resume and --overwrite exclude each other: pass one of them.")
     if resume and out is None:
         raise ValueError("--resume needs --out DIR, the directory of the run to continue.")
-    directory = RunDirectory(out if out is not None else _new_path(config))
+    directory = RunDirectory(
+        out if out is not None else new_path(RUNS, f"{config.model}-{config.stage}")
+    )
     if resume:
         _check_same_settings(directory.read_config(), config, directory.path)
     else:
@@ -205,16 +207,6 @@ def choose(
         with directory.in_use():
             pass
     return directory
-
-
-def _new_path(config: TrainConfig) -> pathlib.Path:
-    time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    path = RUNS / f"{config.model}-{config.stage}-{time}"
-    number = 1
-    while path.exists():
-        number += 1
-        path = path.with_name(f"{config.model}-{config.stage}-{time}-{number}")
-    return path
 
 
 def _check_same_settings(saved: TrainConfig, asked: TrainConfig, path: pathlib.Path) -> None:

@@ -58,7 +58,7 @@ def _open_saved_model(path: pathlib.Path) -> Predict:
 
     def run(images: np.ndarray) -> np.ndarray:
         # A signature alone does not keep the variables alive.
-        serve = loaded.signatures["serving_default"]
+        serve = loaded.signatures[export_formats.SIGNATURE]
         return serve(**{export_formats.IMAGES: tf.constant(images)})[export_formats.LOGITS].numpy()
 
     return run

@@ -67,11 +67,11 @@ def find(
 ) -> TrainedModel:
     """Finds out what a checkpoint is of, and reads no weights yet.
 
-    What a run of `shimzoo train` wrote is described by its `config.json`: `checkpoint` is its
-    directory, which stands for its newest weights, or a checkpoint in it.
+    What a run of `shimzoo train` wrote is described by its `config.json`.
 
     Args:
-        checkpoint: What `checkpoints.restore` takes.
+        checkpoint: What `checkpoints.restore` takes; the directory of a run stands for its final
+            weights or, while it is unfinished, its newest checkpoint.
         model: The model's name; needed where no run wrote the checkpoint.
         stage: One of `models.STAGES`; that of the run, else "native", if None.
         image_size: Height and width of the images, in pixels; the run's, else the model's own.
@@ -85,12 +85,15 @@ def find(
 
     Raises:
         ValueError: It isn't known what the checkpoint is of, or a setting that does not suit it.
+        FileNotFoundError: It is a run that has no checkpoint yet.
         OSError: The file of labels can't be read.
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size={image_size} is not allowed: it has to be 1 or more.")
     options = dict(options or {})
     run, class_names = _run_of(checkpoint)
+    if run_directory.is_run(checkpoint):
+        checkpoint = _weights_of(run_directory.RunDirectory(checkpoint))
     name = _model_of(checkpoint, model, run)
     variant = models.get_variant(name)
     num_classes = options.pop("num_classes", len(class_names or ()) or variant.num_classes)
@@ -256,6 +259,16 @@ def _run_of(checkpoint: pathlib.Path) -> tuple[TrainConfig | None, tuple[str, ..
             found = run_directory.RunDirectory(directory)
             return found.read_config(), found.read_class_names()
     return None, None
+
+
+def _weights_of(run: run_directory.RunDirectory) -> pathlib.Path:
+    if run.final_weights.exists():
+        return run.final_weights
+    if run.checkpoints.exists():
+        return run.checkpoints
+    raise FileNotFoundError(
+        f"The run in '{run.path}' has no checkpoint yet: it writes the first after its first epoch."
+    )
 
 
 def _model_of(checkpoint: pathlib.Path, asked: str | None, run: TrainConfig | None) -> str:

@@ -3,7 +3,7 @@
 import pathlib
 
 import pytest
-from shimzoo.training.publishing import check_target, published
+from shimzoo.training.publishing import check_target, new_path, published
 
 
 def write(target, text, is_directory):
@@ -71,3 +71,12 @@ def test_a_place_that_cannot_be_written_is_told_before(tmp_path):
         check_target(tmp_path / "file" / "target", False, lambda path: False)
     with pytest.raises(PermissionError, match="can't be written"):
         check_target(pathlib.Path("/proc/target"), False, lambda path: False)
+
+
+def test_new_paths_are_new(tmp_path):
+    paths = []
+    for _ in range(3):
+        paths.append(new_path(tmp_path, "name"))
+        paths[-1].mkdir()
+    assert len(set(paths)) == 3
+    assert all(path.parent == tmp_path and path.name.startswith("name-2") for path in paths)

@@ -19,7 +19,21 @@ def run(tmp_path):
     RunDirectory(directory).create(
         {"config": dataclasses.asdict(DEMO.config), "resolved": {"class_names": DIGITS}}
     )
+    (directory / "checkpoints").mkdir()
     return directory
+
+
+def test_a_run_stands_for_its_final_weights_or_its_newest_checkpoint(run):
+    assert trained_models.find(run).checkpoint == run / "checkpoints"
+    (run / "final.weights.h5").write_text("")
+    (run / "best.weights.h5").write_text("")
+    assert trained_models.find(run).checkpoint == run / "final.weights.h5"
+
+
+def test_a_run_without_a_checkpoint_is_told(run):
+    (run / "checkpoints").rmdir()
+    with pytest.raises(FileNotFoundError, match="has no checkpoint yet"):
+        trained_models.find(run)
 
 
 @pytest.mark.parametrize("inside", ["", "final.weights.h5", "checkpoints/step-22"])
