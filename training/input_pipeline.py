@@ -1,18 +1,28 @@
 """From a dataset to the batches a model trains on, by `tf.data`.
 
 What a training step sees is a function of the seed and of the step's number alone: order and
-shifts are drawn from both, without state. So a run that starts at any step sees what an
-uninterrupted one would have seen there.
+distortions are drawn from both, without state. So a run that starts at any step sees what an
+uninterrupted one would have seen there, and workers see parts of what one process would have seen.
 """
 
 from __future__ import annotations
 
-import keras
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
-from .datasets import Examples
+from .. import models
+from . import augmentation, preprocessing
+from .bad_examples import EVALUATION, BadExamples
+from .datasets import Dataset, Split
+from .preprocessing.base import Preprocessing, seeds
 from .recipes import TrainConfig
+
+# Examples that are read before a run begins: if none can be used, the settings are at fault.
+_PROBED = 8
+
+_Example = dict[str, tf.Tensor]
 
 
 def steps_per_epoch(config: TrainConfig, num_train: int) -> int:
@@ -36,86 +46,290 @@ def steps_per_epoch(config: TrainConfig, num_train: int) -> int:
     return num_train // config.batch_size
 
 
+def preprocessing_of(config: TrainConfig) -> Preprocessing:
+    """The preprocessing that the settings name, or else that of the model's record."""
+    variant = models.get_variant(config.model)
+    return preprocessing.get(config.preprocessing or variant.preprocessing)
+
+
+def has_soft_labels(config: TrainConfig) -> bool:
+    """Whether labels are shares of classes, as mixup and CutMix make them, and not numbers."""
+    return bool(config.mixup or config.cutmix)
+
+
 def training_batches(
-    examples: Examples, config: TrainConfig, first_step: int = 0
+    split: Split,
+    config: TrainConfig,
+    first_step: int = 0,
+    num_workers: int = 1,
+    worker_index: int = 0,
+    bad: BadExamples | None = None,
 ) -> tf.data.Dataset:
     """The batches of a run from one of its steps to its end.
 
-    Every epoch is a new order of all images, shifted anew; the images that do not fill a batch at
-    its end are left out of that epoch.
+    Every epoch is a new order of all images, distorted anew; the images that do not fill a batch at
+    its end are left out of that epoch. An image that can't be read, or whose label is none of the
+    classes, keeps its place with weight 0 and another one's pixels and label.
 
     Args:
-        examples: The training part of a dataset.
+        split: The training part of a dataset.
         config: The run's settings.
         first_step: Training steps that are already done.
+        num_workers: Workers that share each batch; a divisor of the batch size.
+        worker_index: Which of them this is: it gets its share of the rows of each batch.
+        bad: Where to take down what can't be used; None for nowhere.
 
     Returns:
-        A dataset of pairs: images, float32 `[batch_size, image_size, image_size, 3]` in [-1, 1],
-        and labels, int32 `[batch_size]`.
+        A dataset of images, float32 `[b, image_size, image_size, 3]` as the preprocessing gives
+        them; labels, int32 `[b]`, or float32 `[b, classes]` where `has_soft_labels`; and
+        weights, float32 `[b]`, 0 or 1. b is batch_size / num_workers.
+
+    Raises:
+        ValueError: The batch size is not divided evenly.
     """
-    steps = steps_per_epoch(config, len(examples))
-    first_epoch, steps_done = divmod(first_step, steps)
-    images, labels = tf.constant(examples.images), tf.constant(examples.labels)
+    mixing = augmentation.Mixing(config.mixup, config.cutmix, split.num_classes)
+    rows = _rows(config.batch_size, num_workers, worker_index, mixing.partners)
+    load = _training_loader(split, config, mixing)
+    finish = _finisher(len(rows) - mixing.partners, bad)
 
-    def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        seed = tf.random.experimental.stateless_fold_in([config.seed, 0], epoch)
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(examples)), seed)
-        indices = tf.data.Dataset.from_tensor_slices(order)
-        batches = indices.batch(config.batch_size, drop_remainder=True).enumerate()
-        batches = batches.skip(tf.cast(epoch == first_epoch, tf.int64) * steps_done)
+    def to_training_batch(batch: _Example) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        drawn = batch.pop("mixing")
+        images, labels, weights = finish(batch)
+        if has_soft_labels(config):
+            images, labels = mixing.mix(images, labels, batch["ok"], drawn)
+        return images, labels, weights
 
-        def to_model_input(step: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            step_seed = tf.random.experimental.stateless_fold_in(seed, step)
-            pixels = _scaled(tf.gather(images, batch), config.image_size)
-            pixels = _shifted(pixels, config.max_shift, step_seed)
-            return _model_input(pixels), tf.gather(labels, batch)
-
-        return batches.map(to_model_input, num_parallel_calls=tf.data.AUTOTUNE)
-
-    epochs = tf.data.Dataset.range(first_epoch, config.epochs)
-    return epochs.flat_map(batches_of).prefetch(tf.data.AUTOTUNE)
+    examples = _places(split, config, first_step, rows).map(
+        load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    batches = examples.batch(len(rows), drop_remainder=True).map(to_training_batch)
+    return _with_options(batches.prefetch(tf.data.AUTOTUNE))
 
 
-def evaluation_batches(examples: Examples, config: TrainConfig) -> tf.data.Dataset:
-    """All images of a test part once, in their order, unshifted.
+def evaluation_batches(
+    split: Split, config: TrainConfig, bad: BadExamples | None = None
+) -> tf.data.Dataset:
+    """All images of a test part once, in their order, undistorted.
 
     Args:
-        examples: The test part of a dataset.
+        split: The test part of a dataset.
         config: The run's settings.
+        bad: As in `training_batches`; its epoch is `EVALUATION`.
 
     Returns:
-        A dataset of pairs as in `training_batches`; the last batch may be smaller.
+        A dataset as in `training_batches`; the last batch may be smaller.
+    """
+    preprocess = preprocessing_of(config)
+    finish = _finisher(None, bad)
+
+    def load(index: tf.Tensor) -> _Example:
+        def read() -> _Example:
+            example = split.read(index)
+            pixels = preprocess.evaluate(example["image"], config.image_size)
+            return _checked(pixels, example["label"], split)
+
+        place = {"epoch": tf.constant(EVALUATION, tf.int64), "index": index}
+        return {**_guarded(read, split, config.image_size), **place}
+
+    def to_batch(batch: _Example) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        images, labels, weights = finish(batch)
+        if has_soft_labels(config):
+            labels = tf.one_hot(labels, split.num_classes)
+        return images, labels, weights
+
+    order = tf.data.Dataset.from_tensor_slices(split.order(None))
+    examples = order.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    batches = examples.batch(config.batch_size).map(to_batch)
+    return _with_options(batches.prefetch(tf.data.AUTOTUNE))
+
+
+def check_input(dataset: Dataset, config: TrainConfig) -> None:
+    """Reads the first examples, so that settings the images don't suit are told at once.
+
+    Args:
+        dataset: What the run is to train on.
+        config: The run's settings.
+
+    Raises:
+        ValueError: None of the first examples of a part can be used; says why of the first one.
+    """
+    preprocess, size, seed = preprocessing_of(config), config.image_size, tf.constant([0, 0])
+    ways: dict[str, tuple[Split, Callable[[tf.Tensor], tf.Tensor]]] = {
+        "training": (dataset.train, lambda image: preprocess.train(image, size, seed)),
+        "test": (dataset.test, lambda image: preprocess.evaluate(image, size)),
+    }
+    for part, (split, way) in ways.items():
+        if not len(split):
+            raise ValueError(f"{config.dataset} has no {part} images.")
+        bad = BadExamples(split, config.max_bad_fraction, part)
+        probed = range(min(_PROBED, len(split)))
+        if not any(_can_be_used(split, index, way) for index in probed):
+            name, shape = split.name_of(0), _shape_of(split)
+            raise ValueError(
+                f"None of the first {len(probed)} {part} images of {config.dataset} can be used "
+                f"with the preprocessing {type(preprocess).__name__.lower()} at image_size={size}. "
+                f"The first, {name}{shape}: {bad.reason(0)}."
+            )
+
+
+def _can_be_used(split: Split, index: int, way: Callable[[tf.Tensor], tf.Tensor]) -> bool:
+    try:
+        example = split.read(tf.constant(index))
+        way(example["image"])
+    except (tf.errors.OpError, ValueError):
+        return False
+    return 0 <= int(example["label"]) < split.num_classes
+
+
+def _shape_of(split: Split) -> str:
+    try:
+        image = split.read(tf.constant(0))["image"]
+        if image.dtype == tf.string:
+            image = tf.io.decode_image(image, channels=3, expand_animations=False)
+    except tf.errors.OpError:
+        return ""
+    return f" of {image.shape[0]}x{image.shape[1]} pixels"
+
+
+def _rows(batch_size: int, num_workers: int, worker_index: int, partners: int) -> np.ndarray:
+    """Which rows of a batch a worker gets, and behind them those that it mixes with its own."""
+    if batch_size % num_workers:
+        raise ValueError(
+            f"batch_size={batch_size} is not allowed with {num_workers} workers, who share a batch "
+            f"evenly: take a multiple of {num_workers}."
+        )
+    share = batch_size // num_workers
+    first = worker_index * share
+    return np.arange(first, first + share + partners) % batch_size
+
+
+def _places(
+    split: Split, config: TrainConfig, first_step: int, rows: np.ndarray
+) -> tf.data.Dataset:
+    """Epoch, place in the epoch and number in the split of all that is to be read, in order."""
+    steps = steps_per_epoch(config, len(split))
+    first_epoch, steps_done = divmod(first_step, steps)
+    grid = [steps, config.batch_size]
+    in_epoch = tf.reshape(tf.range(steps * config.batch_size), grid)
+
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = split.order(_epoch_seed(config.seed, epoch))
+        indices = tf.reshape(order[: steps * config.batch_size], grid)
+        begin = tf.where(epoch == first_epoch, steps_done, 0)
+        chosen = [
+            tf.reshape(tf.gather(places[begin:], rows, axis=1), [-1])
+            for places in (in_epoch, indices)
+        ]
+        epochs = tf.fill(tf.shape(chosen[0]), epoch)
+        return tf.data.Dataset.from_tensor_slices((epochs, *chosen))
+
+    # Only numbers are made an epoch at a time: what reads them goes on from epoch to epoch.
+    return tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch)
+
+
+def _epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    return tf.random.experimental.stateless_fold_in([seed, 0], epoch)
+
+
+def _training_loader(
+    split: Split, config: TrainConfig, mixing: augmentation.Mixing
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], _Example]:
+    """Makes what reads and distorts one example."""
+    distort = _distortion(config)
+
+    def load(epoch: tf.Tensor, place: tf.Tensor, index: tf.Tensor) -> _Example:
+        seed = tf.random.experimental.stateless_fold_in(_epoch_seed(config.seed, epoch), place)
+        distort_seed, mixing_seed = seeds(seed, 2)
+
+        def read() -> _Example:
+            example = split.read(index)
+            pixels = distort(example["image"], distort_seed)
+            return _checked(pixels, example["label"], split)
+
+        example = _guarded(read, split, config.image_size)
+        drawn = mixing.draw(example["image"], mixing_seed)
+        return {**example, "epoch": epoch, "index": index, "mixing": drawn}
+
+    return load
+
+
+def _distortion(config: TrainConfig) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """The preprocessing with the augmentations in between, in the order of their papers."""
+    preprocess, size = preprocessing_of(config), config.image_size
+    between = []
+    if config.max_shift:
+        between.append(lambda pixels, seed: augmentation.shift(pixels, config.max_shift, seed))
+    if config.rand_augment:
+        between.append(augmentation.rand_augment(config.rand_augment, preprocess.value_range))
+    if config.random_erasing:
+        between.append(augmentation.random_erasing(config.random_erasing, preprocess.value_range))
+
+    def distort(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        first, *others = seeds(seed, 1 + len(between))
+        pixels = preprocess.distort(image, size, first)
+        for augment, own_seed in zip(between, others, strict=True):
+            pixels = augment(pixels, own_seed)
+        return preprocess.normalize(pixels)
+
+    return distort
+
+
+def _checked(pixels: tf.Tensor, label: tf.Tensor, split: Split) -> _Example:
+    ok = (label >= 0) & (label < split.num_classes)
+    return {"image": pixels, "label": tf.where(ok, label, 0), "ok": ok}
+
+
+def _guarded(read: Callable[[], _Example], split: Split, image_size: int) -> _Example:
+    """What `read` gives, or a black image that is not ok where it fails."""
+    if split.in_memory:
+        return read()
+    instead = {
+        "image": tf.zeros([image_size, image_size, 3]),
+        "label": tf.constant(0),
+        "ok": tf.constant(False),
+    }
+    # In a function, only a dataset can let an operation fail and go on.
+    once = tf.data.Dataset.from_tensors(0).map(lambda _: read()).ignore_errors()
+    return once.concatenate(tf.data.Dataset.from_tensors(instead)).take(1).get_single_element()
+
+
+def _finisher(
+    num_own: int | None, bad: BadExamples | None
+) -> Callable[[_Example], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """Makes what puts good examples in the places of bad ones, and takes the bad ones down.
+
+    Args:
+        num_own: Rows of the batch that are not only there to be mixed with; None for all.
+        bad: Where to take them down.
     """
 
-    def to_model_input(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return _model_input(_scaled(images, config.image_size)), labels
+    def finish(batch: _Example) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        ok = batch["ok"]
+        good = tf.argmax(ok, output_type=tf.int32)
+        numbers = tf.where(ok, tf.range(tf.size(ok)), good)
+        images, labels = batch["image"], batch["label"]
+        all_ok = tf.reduce_all(ok)
+        noted = [] if bad is None else [_note(bad, batch, all_ok, num_own)]
+        with tf.control_dependencies(noted):
+            images = tf.cond(all_ok, lambda: images, lambda: tf.gather(images, numbers))
+        return images, tf.gather(labels, numbers), tf.cast(ok[:num_own], tf.float32)
 
-    batches = tf.data.Dataset.from_tensor_slices((examples.images, examples.labels))
-    return batches.batch(config.batch_size).map(to_model_input).prefetch(tf.data.AUTOTUNE)
-
-
-def _scaled(images: tf.Tensor, image_size: int) -> tf.Tensor:
-    return tf.image.resize(images, [image_size, image_size], method="bilinear")
-
-
-def _shifted(images: tf.Tensor, max_shift: float, seed: tf.Tensor) -> tf.Tensor:
-    """Moves each image by up to a share of its size; what comes in at the border is black."""
-    batch_size, height, width, _ = images.shape
-    limits = max_shift * np.array([height, width], np.float32)
-    dy, dx = tf.unstack(tf.random.stateless_uniform([batch_size, 2], seed, -limits, limits), axis=1)
-    one, zero = tf.ones_like(dy), tf.zeros_like(dy)
-    # As `ImageProjectiveTransform` has it: rows of a 3x3 matrix, the last 1 left out.
-    moves = tf.stack([one, zero, dx, zero, one, dy, zero, zero], axis=1)
-    return keras.ops.image.affine_transform(
-        images, moves, interpolation="bilinear", fill_mode="constant", fill_value=0.0
-    )
+    return finish
 
 
-def _model_input(images: tf.Tensor) -> tf.Tensor:
-    """Repeats grey in three channels and maps [0, 1] to [-1, 1].
+def _note(bad: BadExamples, batch: _Example, all_ok: tf.Tensor, num_own: int | None) -> tf.Tensor:
+    def note() -> tf.Tensor:
+        not_ok = ~batch["ok"][:num_own]
+        where = [tf.boolean_mask(batch[key][:num_own], not_ok) for key in ("epoch", "index")]
+        with tf.control_dependencies([tf.numpy_function(bad.note, where, [])]):
+            return tf.constant(True)
 
-    [-1, 1] is TF-Slim's Inception preprocessing, which the MobileNets were trained with.
-    """
-    if images.shape[-1] == 1:
-        images = tf.image.grayscale_to_rgb(images)
-    return images * 2.0 - 1.0
+    return tf.cond(all_ok, lambda: tf.constant(True), note)
+
+
+def _with_options(batches: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    # Workers have their parts already.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.with_options(options)

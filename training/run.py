@@ -18,10 +18,11 @@ import tensorflow as tf
 
 from .. import checkpoints, models
 from . import callbacks, provenance
+from .bad_examples import BadExamples, ReportBadExamples, TooManyBadExamples
 from .checkpointing import Position, RunCheckpoint
 from .curve import draw_curve
 from .datasets import Dataset, load_dataset
-from .input_pipeline import evaluation_batches, steps_per_epoch, training_batches
+from .input_pipeline import check_input, evaluation_batches, steps_per_epoch, training_batches
 from .interruption import TrainingFailed, stop_on_signals
 from .progress import ProgressBar
 from .recipes import TrainConfig
@@ -73,8 +74,9 @@ def train(
         console.print(f"The run in '{directory.path}' is finished: there is nothing to resume.")
         return finished
 
-    dataset = load_dataset(config.dataset)
+    dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
     steps = steps_per_epoch(config, len(dataset.train))
+    check_input(dataset, config)
     keras.utils.set_random_seed(config.seed)
     strategy = tf.distribute.get_strategy()
     with strategy.scope():
@@ -92,10 +94,13 @@ def train(
             console.print(f"resumed  {origin}", markup=False)
 
         throughput = callbacks.Throughput(config.batch_size)
+        bad = BadExamples(dataset.train, config.max_bad_fraction)
+        bad_in_test = BadExamples(dataset.test, config.max_bad_fraction, "test")
         bar = ProgressBar(console, position, throughput, config.epochs)
         with stop_on_signals() as request, _failures_named(position, directory):
             after_steps = [
                 callbacks.CountSteps(position),
+                ReportBadExamples(bad, bad_in_test, console.print),
                 callbacks.StopOnBadLoss(position, config.learning_rate, directory),
                 throughput,
                 callbacks.LogMetrics(directory, position, throughput, config.batch_size),
@@ -104,7 +109,7 @@ def train(
                 callbacks.SaveCheckpoints(checkpoint, position, request, directory),
             ]
             with bar:
-                _fit(model, config, dataset, steps, position, after_steps)
+                _fit(model, config, dataset, steps, position, after_steps, bad, bad_in_test)
             return _finish(model, config, directory, start)
 
 
@@ -128,6 +133,10 @@ def _failures_named(position: Position, directory: RunDirectory) -> Iterator[Non
     """Turns what the machine refuses a run into one kind of error that tells how to go on."""
     try:
         yield
+    except TooManyBadExamples as error:
+        raise TrainingFailed(
+            str(error), position.step, position.total_steps, directory.path
+        ) from error
     except (OSError, tf.errors.OpError) as error:
         # TensorFlow tells of the operation before and after the line that says what is wrong.
         line = str(error).partition("\n\t [[")[0].strip().splitlines()[-1]
@@ -184,7 +193,7 @@ def _compile(
     model.compile(
         optimizer=keras.optimizers.SGD(schedule, momentum=config.momentum, nesterov=True),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[accuracy],
+        weighted_metrics=[accuracy],  # An image that could not be read has no weight.
         jit_compile=config.jit_compile,
     )
 
@@ -196,9 +205,11 @@ def _fit(
     steps: int,
     position: Position,
     after_steps: list[keras.callbacks.Callback],
+    bad: BadExamples,
+    bad_in_test: BadExamples,
 ) -> None:
     """Trains from the run's position to its end; an epoch that has begun is first completed."""
-    test = evaluation_batches(dataset.test, config)
+    test = evaluation_batches(dataset.test, config, bad_in_test)
     epoch, steps_done = divmod(position.step, steps)
     parts = [(epoch, epoch + 1, steps - steps_done)] if steps_done else []
     parts.append((epoch + len(parts), config.epochs, steps))
@@ -206,7 +217,7 @@ def _fit(
         if first_epoch == end_epoch:
             continue
         model.fit(
-            training_batches(dataset.train, config, position.step),
+            training_batches(dataset.train, config, position.step, bad=bad),
             initial_epoch=first_epoch,
             epochs=end_epoch,
             steps_per_epoch=steps_each,

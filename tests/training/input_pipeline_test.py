@@ -1,12 +1,23 @@
-"""What a model is trained and tested on: the datasets and their batches."""
+"""What a model is trained and tested on: batches, in an order that the seed and the step decide."""
 
 import dataclasses
+import re
 
+import hypothesis
 import numpy as np
 import pytest
-from shimzoo.training import DEMO
-from shimzoo.training.datasets import Examples, load_dataset
-from shimzoo.training.input_pipeline import evaluation_batches, steps_per_epoch, training_batches
+import tensorflow as tf
+from hypothesis import strategies as st
+from shimzoo.tests.training import image_files
+from shimzoo.training import DEMO, preprocessing
+from shimzoo.training.bad_examples import EVALUATION, BadExamples
+from shimzoo.training.datasets import ArraySplit, Dataset, load_dataset
+from shimzoo.training.input_pipeline import (
+    check_input,
+    evaluation_batches,
+    steps_per_epoch,
+    training_batches,
+)
 
 CONFIG = dataclasses.replace(DEMO.config, image_size=32, batch_size=8, epochs=3, max_shift=0.125)
 
@@ -21,44 +32,28 @@ def few():
     """30 flat images, each of a grey level that says which one it is."""
     levels = np.arange(30, dtype=np.float32) / 29
     images = np.broadcast_to(levels[:, None, None, None], (30, 8, 8, 1))
-    return Examples(np.ascontiguousarray(images), np.arange(30, dtype=np.int32))
+    return ArraySplit(np.ascontiguousarray(images), np.arange(30, dtype=np.int32), 30)
 
 
-def batches(examples, config, first_step=0):
+def batches(split, config, *position, **workers):
     return [
-        (images.numpy(), labels.numpy())
-        for images, labels in training_batches(examples, config, first_step)
+        tuple(part.numpy() for part in batch)
+        for batch in training_batches(split, config, *position, **workers)
     ]
 
 
-def test_digits_are_split_by_class_and_no_image_is_in_both_parts(digits):
-    assert (len(digits.train), len(digits.test)) == (1437, 360)
-    assert len(digits.class_names) == 10
-    for part in (digits.train, digits.test):
-        shares = np.bincount(part.labels, minlength=10) / len(part)
-        np.testing.assert_allclose(shares, 0.1, atol=0.005)
-        assert (part.images.min(), part.images.max()) == (0.0, 1.0)
-        assert part.images.shape[1:] == (8, 8, 1)
-    train = {image.tobytes() for image in digits.train.images}
-    assert not any(image.tobytes() in train for image in digits.test.images)
-
-
-def test_digits_are_split_the_same_way_every_time(digits):
-    again = load_dataset("digits")
-    np.testing.assert_array_equal(digits.test.images, again.test.images)
-    np.testing.assert_array_equal(digits.train.labels, again.train.labels)
-
-
-def test_an_unknown_dataset_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match=r"'mnist'.*digits"):
-        load_dataset("mnist")
+def assert_same(batch, other):
+    for part, other_part in zip(batch, other, strict=True):
+        np.testing.assert_array_equal(part, other_part)
 
 
 def test_an_epoch_is_full_batches_of_different_images_in_a_new_order(few):
     seen = batches(few, CONFIG)
     assert steps_per_epoch(CONFIG, len(few)) == 3
     assert len(seen) == 9
-    epochs = [np.concatenate([labels for _, labels in seen[i : i + 3]]).tolist() for i in (0, 3, 6)]
+    epochs = [
+        np.concatenate([labels for _, labels, _ in seen[i : i + 3]]).tolist() for i in (0, 3, 6)
+    ]
     for order in epochs:
         assert len(set(order)) == 24
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
@@ -66,30 +61,51 @@ def test_an_epoch_is_full_batches_of_different_images_in_a_new_order(few):
 
 def test_images_keep_their_labels(few):
     unshifted = dataclasses.replace(CONFIG, max_shift=0.0)
-    for images, labels in batches(few, unshifted):
+    for images, labels, weights in batches(few, unshifted):
         grey = (labels / 29 * 2 - 1)[:, None, None, None]
         np.testing.assert_allclose(images, np.broadcast_to(grey, images.shape), atol=1e-6)
+        assert (weights == 1).all()
 
 
 def test_images_are_of_the_size_asked_for_in_three_channels_from_minus_1_to_1(digits):
-    images, labels = next(iter(training_batches(digits.train, CONFIG)))
+    images, labels, weights = next(iter(training_batches(digits.train, CONFIG)))
     assert images.shape == (8, 32, 32, 3)
     assert images.dtype == "float32"
-    assert labels.shape == (8,)
+    assert (labels.shape, labels.dtype) == ((8,), "int32")
+    assert (weights.shape, weights.dtype) == ((8,), "float32")
     assert images.numpy().min() == -1.0
     assert 0.5 < images.numpy().max() <= 1.0
     np.testing.assert_array_equal(images[..., 0], images[..., 2])
+
+
+# All that is random at once.
+DISTORTED = dataclasses.replace(
+    CONFIG,
+    preprocessing="inception_full",
+    mixup=0.4,
+    cutmix=1.0,
+    rand_augment=0.5,
+    random_erasing=0.5,
+)
 
 
 @pytest.mark.parametrize("first_step", [1, 2, 3, 4, 8])
 def test_a_run_that_starts_later_sees_what_an_uninterrupted_one_sees(few, first_step):
     whole, rest = batches(few, CONFIG), batches(few, CONFIG, first_step)
     assert len(rest) == len(whole) - first_step
-    for (images, labels), (images_again, labels_again) in zip(
-        whole[first_step:], rest, strict=True
-    ):
-        np.testing.assert_array_equal(labels, labels_again)
-        np.testing.assert_array_equal(images, images_again)
+    for batch, other in zip(whole[first_step:], rest, strict=True):
+        assert_same(batch, other)
+
+
+def test_all_that_is_random_is_a_function_of_seed_and_step(digits):
+    config = dataclasses.replace(DISTORTED, batch_size=100, epochs=1)
+    whole = batches(digits.train, config)
+    for first_step in (0, 11):
+        rest = batches(digits.train, config, first_step)
+        for batch, other in zip(whole[first_step:], rest, strict=True):
+            assert_same(batch, other)
+    reseeded = next(iter(training_batches(digits.train, dataclasses.replace(config, seed=1))))
+    assert (reseeded[0] != whole[0][0]).numpy().any()
 
 
 def test_the_seed_decides_order_and_shifts(few):
@@ -98,15 +114,52 @@ def test_the_seed_decides_order_and_shifts(few):
     assert first[1].tolist() != other[1].tolist()
 
 
+@hypothesis.settings(max_examples=6)
+@hypothesis.given(
+    share=st.integers(1, 4), workers=st.integers(1, 4), first_step=st.integers(0, 4), data=st.data()
+)
+def test_workers_see_the_parts_of_the_batch_that_one_process_sees(
+    few, share, workers, first_step, data
+):
+    mixed = data.draw(st.booleans())
+    settings = {"mixup": 0.5, "cutmix": 0.5} if mixed else {}
+    config = dataclasses.replace(CONFIG, batch_size=share * workers, epochs=5, **settings)
+    one = batches(few, config, first_step)
+    parts = [batches(few, config, first_step, workers, number) for number in range(workers)]
+    for batch, *shares in zip(one, *parts, strict=True):
+        together = tuple(np.concatenate(part) for part in zip(*shares, strict=True))
+        assert_same(batch, together)
+
+
+def test_workers_who_can_not_share_a_batch_evenly_are_refused(few):
+    with pytest.raises(ValueError, match=r"batch_size=8 .* 3 workers.*multiple of 3"):
+        training_batches(few, CONFIG, num_workers=3)
+
+
+def test_only_a_workers_own_images_are_read(few):
+    read = []
+
+    class Watched(ArraySplit):
+        def read(self, index):
+            tf.numpy_function(lambda number: read.append(int(number)), [index], [])
+            return super().read(index)
+
+    watched = Watched(few.images, few.labels, 30)
+    config = dataclasses.replace(CONFIG, epochs=1)
+    own = batches(watched, config, 0, 2, 1)
+    assert sorted(read) == sorted(np.concatenate([labels for _, labels, _ in own]).tolist())
+    assert len(read) == 12
+
+
 def test_shifts_move_an_image_within_their_limit_and_bring_in_black():
     dot = np.zeros((16, 8, 8, 1), np.float32)
     dot[:, 3:5, 3:5] = 1.0
-    examples = Examples(dot, np.zeros(16, np.int32))
+    split = ArraySplit(dot, np.zeros(16, np.int32), 10)
     config = dataclasses.replace(CONFIG, batch_size=16, epochs=4)
-    unshifted, _ = next(iter(evaluation_batches(examples, config)))
+    unshifted, _, _ = next(iter(evaluation_batches(split, config)))
     centre = centres_of_mass(unshifted.numpy()[:1])[0]
     moves = np.concatenate(
-        [centres_of_mass(images) - centre for images, _ in batches(examples, config)]
+        [centres_of_mass(images) - centre for images, _, _ in batches(split, config)]
     )
     limit = 0.125 * 32
     assert np.abs(moves).max() < limit + 0.1
@@ -122,8 +175,28 @@ def centres_of_mass(images):
     return np.stack([weights.sum(2) @ positions, weights.sum(1) @ positions], axis=1)
 
 
+def test_mixed_labels_are_shares_of_the_classes(digits):
+    config = dataclasses.replace(CONFIG, mixup=0.5, cutmix=0.5, batch_size=64)
+    _, labels, _ = next(iter(training_batches(digits.train, config)))
+    assert (labels.shape, labels.dtype) == ((64, 10), "float32")
+    np.testing.assert_allclose(labels.numpy().sum(axis=1), 1, atol=1e-5)
+    assert (labels.numpy().max(axis=1) < 0.95).any()
+    _, tested, _ = next(iter(evaluation_batches(digits.test, config)))
+    np.testing.assert_array_equal(tested.numpy().argmax(axis=1), digits.test.labels[:64])
+    assert (tested.numpy().max(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("name", preprocessing.PREPROCESSINGS)
+def test_every_step_has_the_same_shapes_as_compilers_need_them(name, damaged):
+    settings = {"mixup": 0.5, "cutmix": 0.5, "rand_augment": 0.5, "random_erasing": 0.5}
+    for more, labels in (({}, [8]), (settings, [8, 3])):
+        config = dataclasses.replace(CONFIG, preprocessing=name, **more)
+        specs = training_batches(damaged[0].train, config).element_spec
+        assert [spec.shape.as_list() for spec in specs] == [[8, 32, 32, 3], labels, [8]]
+
+
 def test_the_test_part_comes_once_in_its_order_with_its_rest(few):
-    labels = [labels.numpy() for _, labels in evaluation_batches(few, CONFIG)]
+    labels = [labels.numpy() for _, labels, _ in evaluation_batches(few, CONFIG)]
     assert [len(batch) for batch in labels] == [8, 8, 8, 6]
     assert np.concatenate(labels).tolist() == list(range(30))
 
@@ -131,3 +204,145 @@ def test_the_test_part_comes_once_in_its_order_with_its_rest(few):
 def test_a_batch_of_more_images_than_there_are_is_refused(few):
     with pytest.raises(ValueError, match=r"batch size is 31.* 30 training images"):
         steps_per_epoch(dataclasses.replace(CONFIG, batch_size=31), len(few))
+
+
+# Images that can't be used.
+
+
+def write_damaged(folder):
+    """24 images to train on, of which 5 are damaged in all ways, and 6 good ones to test on."""
+    good = [image_files.encoded(i) for i in range(24)]
+    jpeg = image_files.encoded(1, "jpg")
+    records = [image_files.example(image, i % 3) for i, image in enumerate(good)]
+    records[2] = image_files.example(jpeg[: len(jpeg) // 2], 0)
+    records[7] = image_files.example(b"no image", 1)
+    records[11] = image_files.example(good[11], 3)
+    records[13] = b"no example"
+    image_files.write_slim(folder, {"few_test.tfrecord": 6})
+    path = folder / "few_train.tfrecord"
+    begins = image_files.write_records(path, records)
+    image_files.flip_bit(path, begins[20] + image_files.HEADER_BYTES + 30)
+    return {2, 7, 11, 13, 20}
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("damaged")
+    numbers = write_damaged(folder)
+    return load_dataset(f"tfrecord:{folder}"), numbers
+
+
+DISK = dataclasses.replace(CONFIG, max_shift=0.0, epochs=2)
+
+
+def order_of(split, epoch):
+    """The order of an epoch with seed 0, by the rule that runs depend on."""
+    epoch = tf.constant(epoch, tf.int64)
+    return split.order(tf.random.experimental.stateless_fold_in([0, 0], epoch)).numpy()
+
+
+def test_what_can_not_be_used_keeps_its_place_with_weight_0(damaged):
+    dataset, numbers = damaged
+    bad = BadExamples(dataset.train, 1.0)
+    seen = batches(dataset.train, DISK, bad=bad)
+    assert len(seen) == 6
+    orders = [order_of(dataset.train, epoch) for epoch in (0, 1)]
+    weights = np.concatenate([weights for _, _, weights in seen])
+    expected = [number not in numbers for order in orders for number in order]
+    np.testing.assert_array_equal(weights, np.array(expected, np.float32))
+    for images, _, weights in seen:
+        for image in images[weights == 0]:
+            assert any((image == other).all() for other in images[weights == 1])
+    assert [bad.count(epoch) for epoch in (0, 1, 2)] == [5, 5, 0]
+
+
+def test_good_examples_are_what_they_would_be_without_the_bad_ones(damaged):
+    dataset, _ = damaged
+    images, labels, weights = batches(dataset.train, DISK)[0]
+    order = order_of(dataset.train, 0)
+    for row in np.flatnonzero(weights):
+        assert labels[row] == order[row] % 3
+        expected = tf.image.resize(image_files.pixels(order[row]) / 255, [32, 32]) * 2 - 1
+        np.testing.assert_allclose(images[row], expected, atol=1e-5)
+
+
+def test_a_batch_without_any_good_example_weighs_nothing(damaged):
+    dataset, _ = damaged
+    config = dataclasses.replace(DISK, batch_size=1, epochs=1)
+    without = [images for images, _, weights in batches(dataset.train, config) if not weights.any()]
+    assert len(without) == 5
+    # One has a picture, and a label that is no class.
+    assert sum(not images.any() for images in without) == 4
+
+
+def test_bad_examples_are_named_with_their_reasons(damaged):
+    dataset, _ = damaged
+    bad = BadExamples(dataset.train, 0.5)
+    assert bad.report(0) is None
+    batches(dataset.train, DISK, bad=bad)
+    bad.check(0)
+    report = bad.report(0)
+    assert report.startswith("5 of 24 training images could not be used: ")
+    for number, reason in {
+        2: "Invalid JPEG|JPEG",
+        7: "Unknown image file format",
+        11: "label 3, where 0 to 2 are classes",
+        13: "parse",
+        20: "corrupted record",
+    }.items():
+        pattern = rf"few_train\.tfrecord, record {number} \([^)]*({reason})"
+        assert re.search(pattern, report), report
+    assert "\n" not in report
+
+
+def test_more_bad_examples_than_allowed_are_an_error(damaged):
+    dataset, _ = damaged
+    allowed, refused = (BadExamples(dataset.train, share) for share in (5 / 24, 0.19))
+    for bad in (allowed, refused):
+        batches(dataset.train, DISK, bad=bad)
+    allowed.check(0)
+    with pytest.raises(Exception, match=r"more than the 4 that max_bad_fraction=0\.19 allows"):
+        refused.check(0)
+
+
+def test_bad_examples_of_the_test_part_are_counted_once(damaged):
+    dataset, numbers = damaged
+    bad = BadExamples(dataset.train, 1.0, "test")
+    evaluation = evaluation_batches(dataset.train, DISK, bad)
+    for _ in range(2):
+        weights = np.concatenate([weights for _, _, weights in evaluation])
+    assert set(np.flatnonzero(weights == 0)) == numbers
+    assert bad.count(EVALUATION) == 5
+    assert "5 of 24 test images" in bad.report(EVALUATION)
+
+
+def test_a_worker_takes_down_its_own_bad_examples_alone(damaged):
+    dataset, numbers = damaged
+    config = dataclasses.replace(DISK, epochs=1, mixup=0.5)
+    found = [BadExamples(dataset.train, 1.0) for _ in range(2)]
+    for number, bad in enumerate(found):
+        batches(dataset.train, config, 0, 2, number, bad=bad)
+    assert sum(bad.count(0) for bad in found) == len(numbers)
+
+
+def test_images_that_do_not_suit_the_settings_are_told_before_a_run(few, damaged):
+    dataset, _ = damaged
+    check_input(dataset, DISK)
+    check_input(dataset, dataclasses.replace(DISK, preprocessing="vgg"))
+    config = dataclasses.replace(DISK, preprocessing="cifarnet", image_size=64)
+    with pytest.raises(ValueError, match=r"first 8 training .*cifarnet at image_size=64.*24x20 pi"):
+        check_input(dataset, config)
+    empty = ArraySplit(few.images[:0], few.labels[:0], 30)
+    with pytest.raises(ValueError, match="has no test images"):
+        check_input(Dataset("few", few, empty, tuple("abc")), CONFIG)
+
+
+def test_labels_that_are_no_classes_are_told_before_a_run(tmp_path):
+    image_files.write_slim(tmp_path, {"a_train": 9, "a_test": 3})
+    (tmp_path / "labels.txt").write_text("0:only\n")
+    dataset = load_dataset(f"tfrecord:{tmp_path}", labels_offset=-1)
+    check_input(dataset, DISK)
+    foreign = ArraySplit(np.zeros([4, 8, 8, 1], np.uint8), np.full(4, 7), 2)
+    shifted = dataclasses.replace(dataset, train=foreign)
+    with pytest.raises(ValueError, match="label 7, where 0 to 1 are classes"):
+        check_input(shifted, DISK)

@@ -26,10 +26,10 @@ CONFIG = dataclasses.replace(
 def _few_digits():
     """A dataset of 100 training and 40 test images, for short runs."""
 
-    def load_few(name):
+    def load_few(name, *_):
         digits = datasets.load_dataset(name)
-        train = datasets.Examples(digits.train.images[:100], digits.train.labels[:100])
-        test = datasets.Examples(digits.test.images[:40], digits.test.labels[:40])
+        train = datasets.ArraySplit(digits.train.images[:100], digits.train.labels[:100], 10)
+        test = datasets.ArraySplit(digits.test.images[:40], digits.test.labels[:40], 10)
         return dataclasses.replace(digits, train=train, test=test)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -144,8 +144,8 @@ def test_the_final_weights_give_the_test_accuracy_that_is_reported(whole):
     model = restored(whole.directory / "final.weights.h5")
     model.compile(metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")])
     test = run.evaluation_batches(run.load_dataset("digits").test, CONFIG)
-    logits = np.concatenate([model(images, training=False) for images, _ in test])
-    labels = np.concatenate([labels for _, labels in test])
+    logits = np.concatenate([model(images, training=False) for images, _, _ in test])
+    labels = np.concatenate([labels for _, labels, _ in test])
     assert np.mean(logits.argmax(axis=1) == labels) == pytest.approx(whole.test_accuracy)
 
 

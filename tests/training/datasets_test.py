@@ -1,0 +1,243 @@
+"""Datasets by name: what is in them, and what is said where they are not there."""
+
+import gzip
+import struct
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+from shimzoo.tests.training import image_files
+from shimzoo.training.datasets import ArraySplit, Dataset, Subset, fashion_mnist, load_dataset
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_dataset("digits")
+
+
+def read(split):
+    """All labels, and all images decoded."""
+    images, labels = [], []
+    for example in split.examples(None):
+        image = example["image"]
+        images.append((tf.io.decode_image(image) if image.dtype == tf.string else image).numpy())
+        labels.append(int(example["label"]))
+    return images, labels
+
+
+def test_digits_are_split_by_class_and_no_image_is_in_both_parts(digits):
+    assert (len(digits.train), len(digits.test)) == (1437, 360)
+    assert len(digits.class_names) == 10
+    for part in (digits.train, digits.test):
+        shares = np.bincount(part.labels, minlength=10) / len(part)
+        np.testing.assert_allclose(shares, 0.1, atol=0.005)
+        assert (part.images.min(), part.images.max()) == (0.0, 1.0)
+        assert part.images.shape[1:] == (8, 8, 1)
+    train = {image.tobytes() for image in digits.train.images}
+    assert not any(image.tobytes() in train for image in digits.test.images)
+
+
+def test_digits_are_split_the_same_way_every_time(digits):
+    again = load_dataset("digits")
+    np.testing.assert_array_equal(digits.test.images, again.test.images)
+    np.testing.assert_array_equal(digits.train.labels, again.train.labels)
+
+
+@hypothesis.given(st.integers(1, 40), st.integers(0, 2**31 - 1))
+def test_an_order_has_every_number_once_and_follows_from_the_seed(count, seed):
+    split = ArraySplit(np.zeros([count, 1, 1, 1], np.uint8), np.arange(count), count)
+    order = split.order(tf.constant([seed, 0]))
+    assert sorted(order.numpy()) == list(range(count))
+    np.testing.assert_array_equal(order, split.order(tf.constant([seed, 0])))
+    assert split.order(None).numpy().tolist() == list(range(count))
+
+
+def test_examples_come_in_the_order_asked_for(digits):
+    seed = tf.constant([3, 4])
+    labels = [int(example["label"]) for example in digits.test.examples(seed)]
+    np.testing.assert_array_equal(labels, digits.test.labels[digits.test.order(seed).numpy()])
+
+
+@pytest.mark.parametrize(
+    ("name", "data_dir", "message"),
+    [
+        ("mnist", None, r"no dataset 'mnist'.*digits.*folder:PATH.*tfrecord:PATTERN.*--data-dir"),
+        ("Mnist!", "/data", "no dataset 'Mnist!'"),
+        ("digits", "/data", "leave data_dir='/data' out"),
+        ("folder:", None, "names no files"),
+        ("folder:x", "/data", "leave data_dir"),
+        ("folder:nowhere", None, "no folder 'nowhere'"),
+        ("tfrecord:nowhere/flowers", None, "no train files.*flowers_train_00000-of-00005"),
+        ("fashion_mnist", "nowhere", "apt-get install dataset-fashion-mnist.*--data-dir"),
+    ],
+)
+def test_what_is_not_there_is_said_in_a_line(name, data_dir, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load_dataset(name, data_dir)
+
+
+# Folders.
+
+
+def test_a_folder_with_its_parts_is_taken_as_it_is(tmp_path):
+    image_files.write_folder(tmp_path / "train", {"cat": 3, "ant": 2})
+    image_files.write_folder(tmp_path / "val", {"ant": 1})
+    dataset = load_dataset(f"folder:{tmp_path}")
+    assert dataset.class_names == ("ant", "cat")
+    images, labels = read(dataset.train)
+    assert labels == [0, 0, 1, 1, 1]
+    np.testing.assert_array_equal(images[0], image_files.pixels(3))
+    assert read(dataset.test)[1] == [0]
+    assert dataset.train.name_of(4) == str(tmp_path / "train" / "cat" / "002.png")
+
+
+def test_a_fifth_of_each_class_is_the_test_part_of_a_folder_without_parts(tmp_path):
+    image_files.write_folder(tmp_path, {"a": 10, "b": 15, "c": 2})
+    dataset = load_dataset(f"folder:{tmp_path}")
+    np.testing.assert_array_equal(np.bincount(dataset.train.labels), [8, 12, 1])
+    np.testing.assert_array_equal(np.bincount(dataset.test.labels), [2, 3, 1])
+    names = [s.name_of(i) for s in (dataset.train, dataset.test) for i in range(len(s))]
+    assert sorted(names) == sorted(map(str, tmp_path.rglob("*.png")))
+
+
+def test_the_test_part_of_a_folder_depends_on_names_alone(tmp_path):
+    for place in ("here", "there"):
+        image_files.write_folder(tmp_path / place, {"a": 10, "b": 10})
+    tests = [load_dataset(f"folder:{tmp_path / place}").test for place in ("here", "there")]
+    here, there = ([split.name_of(i)[-9:] for i in range(len(split))] for split in tests)
+    assert here == there
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ({}, "has no folders of images"),
+        ({"a": 3, "b": 0}, r"'.*b' has no images"),
+        ({"a": 3, "b": 1}, "class 'b'.*two at least"),
+        ({"train/a": 2}, "has a folder train and 0 of test, val, validation"),
+        ({"train/a": 2, "test/a": 1, "val/a": 1}, "and 2 of"),
+        ({"train/a": 2, "test/b": 1}, "has the class 'b'"),
+    ],
+)
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path, classes, message):
+    image_files.write_folder(tmp_path, classes)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load_dataset(f"folder:{tmp_path}")
+
+
+def test_jpegs_bmps_and_hidden_files_in_a_folder(tmp_path):
+    image_files.write_folder(tmp_path, {"a": 2}, "jpg")
+    (tmp_path / "a" / "notes.txt").write_text("none")
+    (tmp_path / ".cache").mkdir()
+    dataset = load_dataset(f"folder:{tmp_path}")
+    assert len(dataset.train) + len(dataset.test) == 2
+
+
+# Fashion-MNIST.
+
+
+def write_idx(path, array):
+    sizes = b"".join(struct.pack(">I", size) for size in array.shape)
+    data = bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def write_fashion_mnist(folder, ending=".gz", last_label=9):
+    rng = np.random.default_rng(0)
+    for prefix, count in {"train": 20, "t10k": 10}.items():
+        images = rng.integers(0, 256, [count, 28, 28], np.uint8)
+        labels = np.linspace(0, last_label, count).astype(np.uint8)
+        write_idx(folder / f"{prefix}-images-idx3-ubyte{ending}", images)
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte{ending}", labels)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_fashion_mnist_is_read_from_its_four_files(tmp_path, ending):
+    write_fashion_mnist(tmp_path, ending)
+    dataset = load_dataset("fashion_mnist", str(tmp_path))
+    assert (len(dataset.train), len(dataset.test), len(dataset.class_names)) == (20, 10, 10)
+    assert dataset.train.images.shape == (20, 28, 28, 1)
+    assert dataset.test.labels.tolist() == list(range(10))
+
+
+@pytest.mark.skipif(not fashion_mnist.FOLDER.is_dir(), reason="its package is not installed")
+def test_fashion_mnist_of_the_package_is_whole():
+    dataset = load_dataset("fashion_mnist")
+    assert np.bincount(dataset.train.labels).tolist() == [6000] * 10
+    assert np.bincount(dataset.test.labels).tolist() == [1000] * 10
+
+
+def test_fashion_mnist_with_foreign_labels_is_refused(tmp_path):
+    write_fashion_mnist(tmp_path, last_label=12)
+    with pytest.raises(ValueError, match="don't belong together"):
+        load_dataset("fashion_mnist", str(tmp_path))
+
+
+@hypothesis.given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=3), st.randoms(use_true_random=False)
+)
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+def test_an_idx_file_is_read_whole_or_refused(tmp_path, shape, random):
+    array = np.frombuffer(random.randbytes(int(np.prod(shape))), np.uint8).reshape(shape)
+    path = tmp_path / "idx"
+    write_idx(path, array)
+    np.testing.assert_array_equal(fashion_mnist.read_idx(path, len(shape)), array)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: random.randrange(len(whole))])
+    with pytest.raises(ValueError, match=r"is damaged|is not an IDX file"):
+        fashion_mnist.read_idx(path, len(shape))
+
+
+def test_a_damaged_archive_is_named(tmp_path):
+    path = tmp_path / "idx.gz"
+    write_idx(path, np.zeros([4], np.uint8))
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=r"idx\.gz' can't be unpacked"):
+        fashion_mnist.read_idx(path, 1)
+
+
+# Labels.
+
+
+def labelled(labels, classes):
+    split = ArraySplit(np.zeros([len(labels), 1, 1, 1], np.uint8), np.array(labels), classes)
+    return Dataset("few", split, split, tuple(map(str, range(classes))))
+
+
+def test_an_offset_of_1_leaves_out_an_empty_background():
+    dataset = labelled([1, 2, 3, 3], 4).with_labels_offset(1)
+    assert dataset.class_names == ("1", "2", "3")
+    assert read(dataset.train)[1] == [0, 1, 2, 2]
+    assert dataset.train.num_classes == 3
+
+
+def test_an_offset_of_minus_1_puts_a_background_in_front():
+    dataset = labelled([0, 1, 2], 3).with_labels_offset(-1)
+    assert dataset.class_names == ("background", "0", "1", "2")
+    assert read(dataset.test)[1] == [1, 2, 3]
+
+
+def test_offsets_that_are_not_for_a_dataset_are_refused():
+    with pytest.raises(ValueError, match=r"labels_offset=1 is not for few.*class 0 \(0\)"):
+        labelled([0, 1], 2).with_labels_offset(1)
+    with pytest.raises(ValueError, match="leaves no class of the 2"):
+        labelled([1, 1], 2).with_labels_offset(2)
+
+
+def test_a_head_of_another_number_of_classes_is_told_apart():
+    dataset = labelled([0, 1, 2], 3)
+    dataset.check_classes(3, "the model")
+    with pytest.raises(ValueError, match=r"has 3 classes and the model has 4.*labels_offset=-1"):
+        dataset.check_classes(4, "the model")
+    with pytest.raises(ValueError, match="labels_offset=1"):
+        dataset.check_classes(2, "the model")
+    with pytest.raises(ValueError, match="train a new head"):
+        dataset.check_classes(1000, "the model")
+
+
+def test_a_subset_has_the_examples_of_its_numbers(digits):
+    subset = Subset(digits.test, np.array([7, 3]))
+    assert read(subset)[1] == digits.test.labels[[7, 3]].tolist()
+    assert subset.name_of(1) == "digits/test[3]"

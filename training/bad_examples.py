@@ -1,0 +1,145 @@
+"""Which examples of a run could not be read, and when that is too many."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .datasets import Split
+
+# The epoch of what is read to evaluate a model.
+EVALUATION = 0
+_NAMED = 5
+_REASON_CHARACTERS = 120
+
+
+class TooManyBadExamples(Exception):  # noqa: N818, its name says it
+    """More of a split than is allowed could not be read."""
+
+
+class BadExamples:
+    """Takes down what an input pipeline could not read.
+
+    It is written to from `tf.data`'s threads of the same process, ahead of the step by what is
+    prefetched; so each entry says its epoch.
+
+    Args:
+        split: What is read.
+        max_fraction: The largest share of the split that may be bad, 0 to 1.
+        part: What messages call the split.
+    """
+
+    def __init__(self, split: Split, max_fraction: float, part: str = "training") -> None:
+        self._split = split
+        self._max_fraction = max_fraction
+        self._part = part
+        self._indices: dict[int, set[int]] = collections.defaultdict(set)
+
+    def note(self, epoch: np.ndarray, indices: np.ndarray) -> None:
+        """Takes down examples of one epoch.
+
+        Args:
+            epoch: int `[N]`, the epoch of each.
+            indices: int `[N]`, their numbers in the split.
+        """
+        for number, index in zip(epoch, indices, strict=True):
+            self._indices[int(number)].add(int(index))
+
+    def count(self, epoch: int) -> int:
+        """How many of an epoch's examples could not be read so far."""
+        return len(self._indices.get(epoch, ()))
+
+    def check(self, epoch: int) -> None:
+        """Raises `TooManyBadExamples` once an epoch has more than is allowed."""
+        allowed = int(self._max_fraction * len(self._split))
+        if self.count(epoch) > allowed:
+            raise TooManyBadExamples(
+                f"{self.report(epoch)} That is more than the {allowed} that max_bad_fraction="
+                f"{self._max_fraction} allows: mend or remove them, or allow more."
+            )
+
+    def report(self, epoch: int) -> str | None:
+        """Names an epoch's examples that could not be used.
+
+        Args:
+            epoch: Counted from 0, as `note` got it.
+
+        Returns:
+            A line with their number, and the names and reasons of the first; None if there are
+            none.
+        """
+        indices = sorted(self._indices.get(epoch, ()))
+        if not indices:
+            return None
+        named = "; ".join(f"{self._split.name_of(i)} ({self.reason(i)})" for i in indices[:_NAMED])
+        more = f"; and {len(indices) - _NAMED} more" if len(indices) > _NAMED else ""
+        return (
+            f"{len(indices)} of {len(self._split)} {self._part} images could "
+            f"not be used: {named}{more}."
+        )
+
+    def reason(self, index: int) -> str:
+        """Why an example can't be used, found by reading it again."""
+        try:
+            example = self._split.read(tf.constant(index))
+            if example["image"].dtype == tf.string:
+                tf.io.decode_image(example["image"], channels=3, expand_animations=False)
+        except tf.errors.OpError as error:
+            return _first_line(error)
+        label = int(example["label"])
+        if not 0 <= label < self._split.num_classes:
+            return f"label {label}, where 0 to {self._split.num_classes - 1} are classes"
+        return "too small for the crop, or unreadable by now and then"
+
+
+class ReportBadExamples(keras.callbacks.Callback):
+    """Reports the examples of each epoch that could not be used, and stops a run with too many.
+
+    The test part's, which are the same each time, are reported once.
+
+    Args:
+        training: What `training_batches` takes them down in.
+        test: What `evaluation_batches` takes them down in.
+        report: Takes a line to show.
+
+    Raises:
+        TooManyBadExamples: At the end of the step that had one too many.
+    """
+
+    def __init__(
+        self, training: BadExamples, test: BadExamples, report: Callable[[str], object]
+    ) -> None:
+        super().__init__()
+        self._training = training
+        self._test = test
+        self._report = report
+        self._epoch = 0
+        self._test_line: str | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Takes down which epoch it is."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Stops a run with too many."""
+        self._training.check(self._epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Reports the epoch's, and looks at the test part's."""
+        self._test.check(EVALUATION)
+        if line := self._training.report(epoch):
+            self._report(f"epoch {epoch + 1}: {line}")
+        test_line = self._test.report(EVALUATION)
+        if test_line and test_line != self._test_line:
+            self._report(test_line)
+            self._test_line = test_line
+
+
+def _first_line(error: tf.errors.OpError) -> str:
+    line = error.message.partition("\n")[0].removeprefix("{{function_node ")
+    line = line.rpartition("}} ")[2].partition(" [Op:")[0]
+    return line[:_REASON_CHARACTERS].rstrip(". ")

@@ -1,0 +1,112 @@
+"""Decoding, whole or a part, and resizing as TF1 did it."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+# Pixels that one sample of a JPEG's colours covers, at most.
+_NEIGHBOURS = 4
+
+
+def image_size(image: tf.Tensor) -> tf.Tensor:
+    """Height and width; of a JPEG they are read from its header.
+
+    Args:
+        image: As `Preprocessing` has it.
+
+    Returns:
+        int32 `[2]`.
+    """
+    if image.dtype != tf.string:
+        return tf.shape(image)[:2]
+    return tf.cond(
+        tf.io.is_jpeg(image),
+        lambda: tf.io.extract_jpeg_shape(image)[:2],
+        lambda: tf.shape(_decoded(image))[:2],
+    )
+
+
+def decode(image: tf.Tensor, max_value: float) -> tf.Tensor:
+    """The whole image.
+
+    Args:
+        image: As `Preprocessing` has it.
+        max_value: What the brightest pixel becomes: 1 or 255.
+
+    Returns:
+        float32 `[H, W, 3]` from 0 to `max_value`.
+    """
+    return _as_float(_decoded(image) if image.dtype == tf.string else image, max_value)
+
+
+def decode_window(
+    image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor, max_value: float
+) -> tf.Tensor:
+    """A part of the image; of a JPEG no more than that is decoded.
+
+    Args:
+        image: As `Preprocessing` has it.
+        begin: int32 `[2]`, the part's first row and column.
+        size: int32 `[2]`, its height and width.
+        max_value: What the brightest pixel becomes: 1 or 255.
+
+    Returns:
+        float32 `[size[0], size[1], 3]` from 0 to `max_value`.
+    """
+
+    def window(pixels: tf.Tensor) -> tf.Tensor:
+        part = tf.slice(pixels, tf.pad(begin, [[0, 1]]), tf.concat([size, [-1]], 0))
+        return tf.ensure_shape(part, [None, None, pixels.shape[-1]])
+
+    if image.dtype != tf.string:
+        return _as_float(window(image), max_value)
+    pixels = tf.cond(
+        tf.io.is_jpeg(image),
+        lambda: _decoded_jpeg_window(image, begin, size),
+        lambda: window(_decoded(image)),
+    )
+    return _as_float(pixels, max_value)
+
+
+def resize_bilinear(pixels: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Resizes as TF1 did by default: corners of pixels are aligned, not their centres.
+
+    Args:
+        pixels: float32 `[H, W, 3]`.
+        height: The new height, an int32 scalar.
+        width: The new width likewise.
+
+    Returns:
+        float32 `[height, width, 3]`.
+    """
+    resized = tf.raw_ops.ResizeBilinear(
+        images=pixels[tf.newaxis],
+        size=tf.stack([height, width]),
+        align_corners=False,
+        half_pixel_centers=False,
+    )
+    return resized[0]
+
+
+def _decoded_jpeg_window(image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    # Colours, which have half the resolution, are interpolated from their neighbours, and the
+    # decoder has none behind the window's edges.
+    first = tf.maximum(begin - _NEIGHBOURS, 0)
+    end = tf.minimum(begin + size + _NEIGHBOURS, tf.io.extract_jpeg_shape(image)[:2])
+    pixels = tf.io.decode_and_crop_jpeg(image, tf.concat([first, end - first], 0), channels=3)
+    (top, left), (bottom, right) = tf.unstack(begin - first), tf.unstack(begin - first + size)
+    return pixels[top:bottom, left:right]
+
+
+def _decoded(image: tf.Tensor) -> tf.Tensor:
+    pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
+    return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def _as_float(pixels: tf.Tensor, max_value: float) -> tf.Tensor:
+    if pixels.shape[-1] == 1:
+        pixels = tf.image.grayscale_to_rgb(pixels)
+    if pixels.dtype == tf.uint8 and max_value == 255:
+        return tf.cast(pixels, tf.float32)
+    pixels = tf.image.convert_image_dtype(pixels, tf.float32)
+    return pixels if max_value == 1 else pixels * max_value
