@@ -21,6 +21,7 @@ from .trained_options import (
     LabelsOffset,
     MaxBatches,
     ModelName,
+    Preprocessing,
     Stage,
     check_at_least_one,
 )
@@ -47,6 +48,7 @@ def evaluate(
         str, typer.Option(metavar="NAME", help="Which part of the dataset: test or train.")
     ] = "test",
     image_size: ImageSize = None,
+    preprocessing: Preprocessing = None,
     batch_size: Annotated[
         int | None, typer.Option(metavar="N", parser=whole_number, help="Images in a batch.")
     ] = None,
@@ -77,6 +79,7 @@ def evaluate(
         model=model,
         stage=stage,
         image_size=image_size,
+        preprocessing=preprocessing,
         labels=labels,
         ema=parse_ema(ema),
         options=parse_options(option),
@@ -110,13 +113,14 @@ def _evaluate(
     split: str,
     max_batches: int | None,
 ) -> tuple[Evaluation, dict[str, Any]]:
-    from ..training import evaluation, input_pipeline, provenance
+    from ..training import bad_examples, evaluation, input_pipeline, provenance
 
     with working("loading the model"):
         model, weights = trained_models.load(trained)
     part = getattr(data, split)
     count = evaluation.images_measured(len(part), config.batch_size, max_batches)
-    batches = input_pipeline.evaluation_batches(part, config)
+    bad = bad_examples.BadExamples(part, config.max_bad_fraction, split)
+    batches = input_pipeline.evaluation_batches(part, config, bad)
     with progress(f"evaluating on {config.dataset}", count) as advance:
         result = evaluation.evaluate(
             evaluation.predictor(model),
@@ -124,6 +128,8 @@ def _evaluate(
             trained.num_classes,
             advance,
         )
+    if line := bad.report(bad_examples.EVALUATION):
+        typer.echo(f"shimzoo: {line}", err=True)
     record = {
         "model": trained.model,
         "stage": trained.stage,
@@ -131,6 +137,7 @@ def _evaluate(
         "dataset": config.dataset,
         "split": split,
         "image_size": trained.image_size,
+        "preprocessing": trained.preprocessing,
         "batch_size": config.batch_size,
         "max_batches": max_batches,
         "versions": provenance.versions(),

@@ -19,6 +19,7 @@ from .trained_options import (
     LabelsOffset,
     MaxBatches,
     ModelName,
+    Preprocessing,
     Stage,
     check_at_least_one,
 )
@@ -56,6 +57,7 @@ def export(
         ),
     ] = None,
     image_size: ImageSize = None,
+    preprocessing: Preprocessing = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -86,6 +88,7 @@ def export(
         model=model,
         stage=stage,
         image_size=image_size,
+        preprocessing=preprocessing,
         ema=parse_ema(ema),
         options=parse_options(option),
     )

@@ -13,7 +13,15 @@ from ..training import image_files, startup, trained_models
 from .app import Debug, app, whole_number, working
 from .model_options import Ema, ModelOption, parse_ema, parse_options
 from .progress import progress
-from .trained_options import Checkpoint, ImageSize, Labels, ModelName, Stage, check_at_least_one
+from .trained_options import (
+    Checkpoint,
+    ImageSize,
+    Labels,
+    ModelName,
+    Preprocessing,
+    Stage,
+    check_at_least_one,
+)
 
 if TYPE_CHECKING:
     from ..training.prediction import Prediction
@@ -31,6 +39,7 @@ def predict(
     model: ModelName = None,
     stage: Stage = None,
     image_size: ImageSize = None,
+    preprocessing: Preprocessing = None,
     labels: Labels = None,
     top: Annotated[
         int, typer.Option(metavar="N", parser=whole_number, help="How many classes to tell.")
@@ -52,6 +61,7 @@ def predict(
         model=model,
         stage=stage,
         image_size=image_size,
+        preprocessing=preprocessing,
         labels=labels,
         ema=parse_ema(ema),
         options=parse_options(option),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import models
-from ..training import datasets
+from ..training import datasets, preprocessing
 from .app import whole_number
 
 Checkpoint = Annotated[
@@ -36,6 +36,14 @@ ImageSize = Annotated[
         metavar="N",
         parser=whole_number,
         help="Height and width of the images, in pixels. [default: the run's, or the model's]",
+    ),
+]
+Preprocessing = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help=f"How images are prepared: {', '.join(preprocessing.PREPROCESSINGS)}. "
+        "[default: the run's, or the model's]",
     ),
 ]
 Labels = Annotated[

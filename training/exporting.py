@@ -11,7 +11,7 @@ import numpy as np
 
 from . import comparison, evaluation, export_formats, export_writing, input_pipeline, runtimes
 from .comparison import Comparison
-from .datasets import Dataset, Examples
+from .datasets import Dataset, Subset
 from .publishing import published
 from .recipes import TrainConfig
 
@@ -159,7 +159,7 @@ def _calibration(measured_on: TestImages) -> np.ndarray:
     """Images of the training part as the model sees them in its evaluation."""
     examples = measured_on.dataset.train
     drawn = np.random.default_rng(_CALIBRATION_SEED).permutation(len(examples))[:CALIBRATION_IMAGES]
-    part = Examples(examples.images[drawn], examples.labels[drawn])
+    part = Subset(examples, drawn)
     batches = input_pipeline.evaluation_batches(part, measured_on.config)
     read = evaluation.numpy_batches(batches, len(part))
     return np.concatenate([images[weights > 0] for images, _, weights in read])

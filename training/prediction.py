@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from . import preprocessing as preprocessings
 from .evaluation import Predict
 
 _BATCH_SIZE = 32
@@ -39,18 +40,15 @@ def read_image(encoded: tf.Tensor, size: int, preprocessing: str) -> tf.Tensor:
     Args:
         encoded: Scalar string: a JPEG, PNG, GIF (its first frame) or BMP file.
         size: Height and width of the result, in pixels.
-        preprocessing: Name of the preprocessing.
+        preprocessing: One of `preprocessing.PREPROCESSINGS`.
 
     Returns:
         float32 `[size, size, 3]`.
 
     Raises:
-        tf.errors.InvalidArgumentError: It is no such file, or damaged.
+        tf.errors.InvalidArgumentError: It is no such file, damaged, or too small for the crop.
     """
-    pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    pixels.set_shape([None, None, 3])
-    scaled = tf.image.resize(tf.cast(pixels, tf.float32), [size, size], method="bilinear")
-    return scaled / 127.5 - 1.0
+    return preprocessings.get(preprocessing).evaluate(encoded, size)
 
 
 def predict(
@@ -102,7 +100,7 @@ def _read_file(file: pathlib.Path, size: int, preprocessing: str) -> np.ndarray 
     except OSError as error:
         return f"can't be read: {error.strerror}"
     except tf.errors.InvalidArgumentError:
-        return "is no JPEG, PNG, GIF or BMP image, or a damaged one"
+        return "is no JPEG, PNG, GIF or BMP image, a damaged one, or too small for the crop"
 
 
 def _most_probable(logits: np.ndarray, top: int) -> Iterator[list[tuple[int, float]]]:

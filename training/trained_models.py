@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import models
+from . import preprocessing as preprocessings
 from . import run_directory
 from .datasets import Dataset, load_dataset
 from .recipes import DEMO, TrainConfig
@@ -35,7 +36,7 @@ class TrainedModel:
         model: A name as in `models.list_models`.
         stage: One of `models.STAGES`; any checkpoint loads in any of them.
         image_size: Height and width of the images, in pixels.
-        preprocessing: Name of the preprocessing that it was trained with.
+        preprocessing: One of `preprocessing.PREPROCESSINGS`.
         num_classes: Classes of its head.
         options: More options of the model.
         class_names: What the classes stand for, `num_classes` of them; None if that isn't known.
@@ -61,6 +62,7 @@ def find(
     model: str | None = None,
     stage: str | None = None,
     image_size: int | None = None,
+    preprocessing: str | None = None,
     labels: pathlib.Path | None = None,
     ema: Ema = "auto",
     options: Mapping[str, Any] | None = None,
@@ -75,6 +77,8 @@ def find(
         model: The model's name; needed where no run wrote the checkpoint.
         stage: One of `models.STAGES`; that of the run, else "native", if None.
         image_size: Height and width of the images, in pixels; the run's, else the model's own.
+        preprocessing: One of `preprocessing.PREPROCESSINGS`; the run's, else the model's own, if
+            None.
         labels: A file with a class name a line, or with TF-Slim's lines `number:name`; the names
             of the run if None.
         ema: As in `checkpoints.restore`.
@@ -103,12 +107,15 @@ def find(
         class_names = read_labels(labels, num_classes)
     stage = stage or (run.stage if run else "native")
     models.check_stage(stage)
+    image_size = image_size or (run.image_size if run else variant.input_size)
+    preprocessing = preprocessing or (run and run.preprocessing) or variant.preprocessing
+    preprocessings.check(preprocessing, image_size)
     return TrainedModel(
         checkpoint=checkpoint,
         model=name,
         stage=stage,
-        image_size=image_size or (run.image_size if run else variant.input_size),
-        preprocessing=variant.preprocessing,
+        image_size=image_size,
+        preprocessing=preprocessing,
         num_classes=num_classes,
         options=options,
         class_names=class_names,
@@ -179,6 +186,7 @@ def data_settings(trained: TrainedModel, **given: Any) -> TrainConfig:
         "model": trained.model,
         "stage": trained.stage,
         "image_size": trained.image_size,
+        "preprocessing": trained.preprocessing,
     }
     if trained.run is not None:
         return dataclasses.replace(trained.run, **settings)
@@ -209,7 +217,7 @@ def load_data(trained: TrainedModel, config: TrainConfig) -> Dataset:
     Raises:
         ValueError: It has another number of classes than the model.
     """
-    dataset = load_dataset(config.dataset)
+    dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
     if len(dataset.class_names) != trained.num_classes:
         raise ValueError(
             f"{trained.model} from '{trained.checkpoint}' has {trained.num_classes} classes, and "

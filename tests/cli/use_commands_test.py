@@ -8,7 +8,7 @@ import pytest
 import sklearn.datasets
 import tensorflow as tf
 from shimzoo import checkpoints, cli
-from shimzoo.tests.training import formula_model
+from shimzoo.tests.training import formula_model, image_files
 from shimzoo.training import DEMO, train
 from shimzoo.training.datasets import load_dataset
 
@@ -108,6 +108,34 @@ def test_any_checkpoint_is_evaluated_in_any_stage_alike(capsys, foreign, tmp_pat
     assert results[0]["classes"] == results[1]["classes"]
 
 
+def test_images_that_cannot_be_read_are_named_and_counted(capsys, foreign, tmp_path):
+    folder = tmp_path / "data"
+    for part in ("train", "test"):
+        image_files.write_folder(folder / part, {f"class {i}": 2 for i in range(10)})
+    bad = folder / "test" / "class 3" / "006.png"
+    bad.write_bytes(bad.read_bytes()[:50])
+    out = tmp_path / "out"
+    arguments = of_formula(foreign, "--dataset", f"folder:{folder}", "--out", out)
+    code, shown, err = shimzoo(capsys, "evaluate", *arguments)
+    assert code == 0
+    assert "1 of 20 test images could not be used" in err
+    assert "006.png" in err
+    assert "19 images, 1 more could not be read" in shown
+    results = json.loads((out / "results.json").read_text())
+    assert (results["images"], results["bad_images"]) == (19, 1)
+    assert [one["images"] for one in results["classes"]] == [2, 2, 2, 1, 2, 2, 2, 2, 2, 2]
+
+
+def test_int8_is_calibrated_with_images_of_a_folder(capsys, foreign, tmp_path):
+    folder = tmp_path / "data"
+    for part in ("train", "test"):
+        image_files.write_folder(folder / part, {f"class {i}": 2 for i in range(10)})
+    arguments = of_formula(foreign, "--dataset", f"folder:{folder}", "--precision", "int8")
+    code, shown, _ = shimzoo(capsys, "export", tmp_path / "model.tflite", *arguments)
+    assert code == 0
+    assert "on 20 test images of folder:" in shown
+
+
 def test_predictions_are_the_runs_and_name_its_classes(capsys, trained, digit_files):
     command = ["predict", digit_files, "--checkpoint", trained.directory]
     code, shown, _ = shimzoo(capsys, *command, "--json", "--top", 10)
@@ -193,6 +221,8 @@ def test_export_without_a_dataset_compares_on_photographs(capsys, foreign, tmp_p
         (["evaluate", "--checkpoint", "x", "--max-batches", "0"], ["--max-batches 0"]),
         (["evaluate", "--checkpoint", "x", "--ema", "maybe"], ["'maybe'", "auto, yes, no"]),
         (["evaluate", "--checkpoint", "x", "--model", formula_model.NAME], ["--dataset NAME"]),
+        (["evaluate", *of_formula("x", "--preprocessing", "slim")], ["'slim'", "inception"]),
+        (["evaluate", *of_formula("x", "--dataset", "folder:nowhere")], ["nowhere"]),
         (["predict"], ["IMAGE"]),
         (["predict", "nothing.png", "--checkpoint", "x"], ["'nothing.png'"]),
         (["predict", ".", "--checkpoint", "x", "--top", "0"], ["--top 0", "1 or more"]),

@@ -104,6 +104,16 @@ def test_a_saved_model_reads_encoded_images(saved_model, model):
     np.testing.assert_allclose(given, wanted[[0, 1, 0]], atol=1e-4 * np.abs(wanted).max())
 
 
+@pytest.mark.large
+def test_a_saved_model_holds_the_preprocessing_it_is_told(tmp_path, model):
+    done = exporting.export(model, tmp_path / "model", preprocessing="vgg")
+    assert done.encoded.relative_difference < 1e-4
+    files = comparison.photographs()
+    given = runtimes.open_encoded(done.path)(files)
+    wanted = evaluation.predictor(model)(comparison.prepared(files, formula_model.SIZE, "vgg"))
+    np.testing.assert_allclose(given, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
 def test_a_saved_model_has_probabilities_under_their_names(saved_model):
     loaded = tf.saved_model.load(str(saved_model.path))
     outputs = loaded.signatures["serving_default"](images=tf.constant(formula_model.images(2)))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from shimzoo.training import prediction
+from shimzoo.tests.training import image_files
+from shimzoo.training import prediction, preprocessing
 from shimzoo.training.image_files import find_images
 
 SIZE = 8
@@ -52,6 +53,15 @@ def test_every_image_gets_its_classes_in_order_and_bad_ones_their_reason(tmp_pat
     assert (number, name) == (1, "grey")
     assert probability == pytest.approx(1 / (1 + 2 * np.exp(-10)), abs=1e-3)
     assert sum(probability for _, _, probability in found[0].classes) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["inception", "vgg", "lenet", "resize"])
+def test_an_image_is_prepared_as_the_preprocessing_does(name):
+    image = tf.constant(image_files.photo("china"))
+    pixels = prediction.read_image(image, SIZE, name)
+    expected = preprocessing.get(name).evaluate(image, SIZE)
+    np.testing.assert_array_equal(pixels, expected)
+    assert (float(np.min(pixels)) < -1) == (name == "vgg")  # The others give [-1, 1].
 
 
 def test_as_many_classes_are_told_as_asked_for(tmp_path):

@@ -55,6 +55,16 @@ def test_the_user_may_choose_stage_and_size_but_not_another_model(run):
         trained_models.find(run, model="resnet_v1_50")
 
 
+def test_the_preprocessing_is_the_runs_or_the_models_or_as_asked(run, tmp_path):
+    assert trained_models.find(run).preprocessing == DEMO.config.preprocessing == "resize"
+    other = tmp_path / "model.ckpt"
+    assert trained_models.find(other, model=NAME).preprocessing == "inception"
+    asked = trained_models.find(run, preprocessing="vgg")
+    assert trained_models.data_settings(asked).preprocessing == asked.preprocessing == "vgg"
+    with pytest.raises(ValueError, match="no preprocessing 'slim': there are inception"):
+        trained_models.find(run, preprocessing="slim")
+
+
 def test_other_checkpoints_need_the_model(tmp_path):
     path = tmp_path / "model.ckpt"
     with pytest.raises(ValueError, match=r"pass --model NAME; `shimzoo inspect .*model.ckpt`"):
