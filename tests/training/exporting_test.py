@@ -60,8 +60,10 @@ def test_every_format_gives_the_models_logits(tmp_path, stage, name, precision, 
     done = export(model, tmp_path / name, precision, measured_on=digits)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (done.images.images, done.precision) == (100, precision)
-    # Eight bits over the range of some forty layers: a tenth is what such a small net loses.
-    assert done.images.relative_difference < (comparison.TOLERANCES[precision] or 0.1)
+    # The largest logits of so small a net are off by less than what is allowed to deep ones.
+    assert (
+        done.images.relative_difference < {"float32": 1e-4, "float16": 1e-2, "int8": 0.1}[precision]
+    )
     assert done.images.model.images == done.images.exported.images == 100
     images = formula_model.images(5)
     given = runtimes.open_exported(tmp_path / name, None)(images)
