@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -61,6 +61,13 @@ def program() -> str:
     on_path = shutil.which("shimzoo")
     is_this = on_path is not None and called.exists() and called.samefile(on_path)
     return "shimzoo" if is_this else shlex.quote(str(called))
+
+
+def print_rows(rows: Mapping[str, str]) -> None:
+    """Prints a table of names and values."""
+    width = max(map(len, rows)) + 2
+    for name, value in rows.items():
+        typer.echo(f"{name:<{width}}{value}")
 
 
 # How long a command may work before it says so.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import pathlib
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from .. import models
 from .app import Debug, app, working
+from .model_options import Ema, ModelOption, parse_ema, parse_options, parse_pairs
 
 Checkpoint = Annotated[
     pathlib.Path,
@@ -86,13 +86,7 @@ def convert(
     exclude_head: Annotated[
         bool, typer.Option("--exclude-head", help="Likewise for the model's head.")
     ] = False,
-    ema: Annotated[
-        str,
-        typer.Option(
-            metavar="CHOICE",
-            help="Moving averages in place of the variables: auto (where all have one), yes, no.",
-        ),
-    ] = "auto",
+    ema: Ema = "auto",
     include_optimizer: Annotated[
         bool,
         typer.Option(
@@ -100,13 +94,7 @@ def convert(
             help="Take along optimizer slots, the step, and averages that are not the variables.",
         ),
     ] = False,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="An option of the model, such as num_classes=10. Can be repeated.",
-        ),
-    ] = None,
+    option: ModelOption = None,
     report: Annotated[
         pathlib.Path | None,
         typer.Option(metavar="FILE", help="Write what came from where as JSON."),
@@ -120,14 +108,12 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Convert a checkpoint of a model: any format into any other, for any version of the model."""
-    choices: dict[str, Any] = {"auto": "auto", "yes": True, "no": False}
-    if ema not in choices:
-        raise typer.BadParameter(f"--ema {ema!r} is none of {', '.join(choices)}")
+    averages = parse_ema(ema)
     variant = models.get_variant(model)
     for stage in (from_stage, to_stage):
         models.check_stage(stage)
-    settings = {name: _literal(value) for name, value in _pairs("--option", option).items()}
-    renamed = _pairs("--rename", rename)
+    settings = parse_options(option)
+    renamed = parse_pairs("--rename", rename)
     from ..training import startup
 
     startup.import_tensorflow()
@@ -144,7 +130,7 @@ def convert(
             rename=renamed or None,
             exclude=exclude or [],
             exclude_head=exclude_head,
-            ema=choices[ema],
+            ema=averages,
             include_optimizer=include_optimizer,
             verify=verify,
             overwrite=overwrite,
@@ -153,21 +139,3 @@ def convert(
     if report is not None:
         done.source.save(report)
     typer.echo(str(done))
-
-
-def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    pairs = {}
-    for text in given or []:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise typer.BadParameter(f"{option} {text!r} is not of the form NAME=VALUE")
-        pairs[name] = value
-    return pairs
-
-
-def _literal(text: str) -> Any:
-    """A number, True, False or None as Python writes them; anything else is a text."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text

@@ -9,7 +9,7 @@ import typer
 import typer.main
 
 # Each of these adds its commands to the application, in the order of the help.
-from . import benchmarks, checkpoints, train, zoo  # noqa: F401
+from . import benchmarks, checkpoints, evaluate, export, predict, train, zoo  # noqa: F401
 from .app import app
 
 

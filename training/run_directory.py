@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import fcntl
 import json
 import os
@@ -14,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from .publishing import new_path
 from .recipes import TrainConfig
 from .result import TrainResult
 
@@ -87,7 +87,7 @@ class RunDirectory:
         """
         if not self.path.exists():
             raise FileNotFoundError(f"There is no run directory '{self.path}' to resume.")
-        if not _is_run(self.path):
+        if not is_run(self.path):
             raise ValueError(
                 f"'{self.path}' is not the directory of a training run: it has no config.json of "
                 "one. Pass the directory that a run has written, as --out."
@@ -104,6 +104,17 @@ class RunDirectory:
                 f"'{self.config_json}' does not hold this version's settings ({error}): the run "
                 "can only be continued by the version of shimzoo that it names."
             ) from error
+
+    def read_class_names(self) -> tuple[str, ...]:
+        """What the classes of the run's model stand for.
+
+        Raises:
+            ValueError: The run's `config.json` is damaged.
+        """
+        try:
+            return tuple(json.loads(self.config_json.read_text())["resolved"]["class_names"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"'{self.config_json}' names no classes ({error}).") from error
 
     def read_result(self) -> TrainResult | None:
         """The result of a finished run; None if it is not finished.
@@ -190,26 +201,18 @@ def choose(
         raise ValueError("--resume and --overwrite exclude each other: pass one of them.")
     if resume and out is None:
         raise ValueError("--resume needs --out DIR, the directory of the run to continue.")
-    directory = RunDirectory(out if out is not None else _new_path(config))
+    directory = RunDirectory(
+        out if out is not None else new_path(RUNS, f"{config.model}-{config.stage}")
+    )
     if resume:
         _check_same_settings(directory.read_config(), config, directory.path)
     else:
         _check_replaceable(directory.path, overwrite)
     _check_writable(directory.path)
-    if _is_run(directory.path):
+    if is_run(directory.path):
         with directory.in_use():
             pass
     return directory
-
-
-def _new_path(config: TrainConfig) -> pathlib.Path:
-    time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    path = RUNS / f"{config.model}-{config.stage}-{time}"
-    number = 1
-    while path.exists():
-        number += 1
-        path = path.with_name(f"{config.model}-{config.stage}-{time}-{number}")
-    return path
 
 
 def _check_same_settings(saved: TrainConfig, asked: TrainConfig, path: pathlib.Path) -> None:
@@ -231,7 +234,7 @@ def _check_replaceable(path: pathlib.Path, overwrite: bool) -> None:
         raise NotADirectoryError(f"'{path}' is a file: --out takes a directory.")
     if not path.exists() or {entry.name for entry in path.iterdir()} <= _LEFTOVERS:
         return
-    if not _is_run(path):
+    if not is_run(path):
         raise FileExistsError(
             f"'{path}' is not empty, and not the directory of a training run: choose another --out."
         )
@@ -248,7 +251,8 @@ def _check_replaceable(path: pathlib.Path, overwrite: bool) -> None:
         )
 
 
-def _is_run(path: pathlib.Path) -> bool:
+def is_run(path: pathlib.Path) -> bool:
+    """Whether a directory is that of a training run, as its `config.json` says."""
     try:
         return json.loads((path / "config.json").read_text())["format"] == _FORMAT
     except (OSError, ValueError, KeyError, TypeError):

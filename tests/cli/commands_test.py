@@ -245,6 +245,10 @@ sys.exit(code)
         (["diff", "mobilenet", "shimmed", "native"], 0),
         (["train", "--batch-size", "0"], 2),
         (["train", "--out", "/proc/run"], 2),
+        (["evaluate", "--help"], 0),
+        (["evaluate", "--checkpoint", "nothing"], 2),
+        (["predict", "nothing.png", "--checkpoint", "nothing"], 2),
+        (["export", "model.onnx", "--checkpoint", "nothing"], 2),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(arguments, code):
