@@ -112,9 +112,7 @@ def test_more_bad_examples_than_allowed_are_an_error(damaged):
     for bad in (allowed, refused):
         batches(dataset.train, DISK, bad=bad)
     allowed.check(0)
-    with pytest.raises(
-        TooManyBadExamples, match=r"than the 4 that max_bad_fraction=0\.19 "
-    ):
+    with pytest.raises(TooManyBadExamples, match=r"than the 4 that max_bad_fraction=0\.19 "):
         refused.check(0)
 
 
