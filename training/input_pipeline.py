@@ -15,12 +15,9 @@ import tensorflow as tf
 from .. import models
 from . import augmentation, preprocessing
 from .bad_examples import EVALUATION, BadExamples
-from .datasets import Dataset, Split
+from .datasets import Split
 from .preprocessing.base import Preprocessing, seeds
 from .recipes import TrainConfig
-
-# Examples that are read before a run begins: if none can be used, the settings are at fault.
-_PROBED = 8
 
 _Example = dict[str, tf.Tensor]
 
@@ -141,54 +138,6 @@ def evaluation_batches(
     examples = order.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = examples.batch(config.batch_size).map(to_batch)
     return _with_options(batches.prefetch(tf.data.AUTOTUNE))
-
-
-def check_input(dataset: Dataset, config: TrainConfig) -> None:
-    """Reads the first examples, so that settings the images don't suit are told at once.
-
-    Args:
-        dataset: What the run is to train on.
-        config: The run's settings.
-
-    Raises:
-        ValueError: None of the first examples of a part can be used; says why of the first one.
-    """
-    preprocess, size, seed = preprocessing_of(config), config.image_size, tf.constant([0, 0])
-    ways: dict[str, tuple[Split, Callable[[tf.Tensor], tf.Tensor]]] = {
-        "training": (dataset.train, lambda image: preprocess.train(image, size, seed)),
-        "test": (dataset.test, lambda image: preprocess.evaluate(image, size)),
-    }
-    for part, (split, way) in ways.items():
-        if not len(split):
-            raise ValueError(f"{config.dataset} has no {part} images.")
-        bad = BadExamples(split, config.max_bad_fraction, part)
-        probed = range(min(_PROBED, len(split)))
-        if not any(_can_be_used(split, index, way) for index in probed):
-            name, shape = split.name_of(0), _shape_of(split)
-            raise ValueError(
-                f"None of the first {len(probed)} {part} images of {config.dataset} can be used "
-                f"with the preprocessing {type(preprocess).__name__.lower()} at image_size={size}. "
-                f"The first, {name}{shape}: {bad.reason(0)}."
-            )
-
-
-def _can_be_used(split: Split, index: int, way: Callable[[tf.Tensor], tf.Tensor]) -> bool:
-    try:
-        example = split.read(tf.constant(index))
-        way(example["image"])
-    except (tf.errors.OpError, ValueError):
-        return False
-    return 0 <= int(example["label"]) < split.num_classes
-
-
-def _shape_of(split: Split) -> str:
-    try:
-        image = split.read(tf.constant(0))["image"]
-        if image.dtype == tf.string:
-            image = tf.io.decode_image(image, channels=3, expand_animations=False)
-    except tf.errors.OpError:
-        return ""
-    return f" of {image.shape[0]}x{image.shape[1]} pixels"
 
 
 def _rows(batch_size: int, num_workers: int, worker_index: int, partners: int) -> np.ndarray:

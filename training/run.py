@@ -23,7 +23,8 @@ from .checkpointing import Position, RunCheckpoint
 from .curve import draw_curve
 from .datasets import Dataset, load_dataset
 from .ema import TestAverages
-from .input_pipeline import check_input, evaluation_batches, steps_per_epoch, training_batches
+from .input_check import check_input
+from .input_pipeline import evaluation_batches, steps_per_epoch, training_batches
 from .interruption import TrainingFailed, stop_on_signals
 from .optimizers import check_replicas
 from .progress import ProgressBar

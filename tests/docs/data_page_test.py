@@ -10,7 +10,8 @@ from shimzoo import cli, training
 from shimzoo.tests.training import image_files
 from shimzoo.tests.training.prepared_datasets import prepare
 from shimzoo.training import datasets, preprocessing
-from shimzoo.training.input_pipeline import check_input, evaluation_batches, training_batches
+from shimzoo.training.input_check import check_input
+from shimzoo.training.input_pipeline import evaluation_batches, training_batches
 
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
 COMMANDS = [

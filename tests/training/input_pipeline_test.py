@@ -1,19 +1,15 @@
 """What a model is trained and tested on: batches, in an order that the seed and the step decide."""
 
 import dataclasses
-import re
 
 import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
-from shimzoo.tests.training import image_files
 from shimzoo.training import DEMO, preprocessing
-from shimzoo.training.bad_examples import EVALUATION, BadExamples
-from shimzoo.training.datasets import ArraySplit, Dataset, load_dataset
+from shimzoo.training.datasets import ArraySplit, load_dataset
 from shimzoo.training.input_pipeline import (
-    check_input,
     evaluation_batches,
     steps_per_epoch,
     training_batches,
@@ -187,11 +183,11 @@ def test_mixed_labels_are_shares_of_the_classes(digits):
 
 
 @pytest.mark.parametrize("name", preprocessing.PREPROCESSINGS)
-def test_every_step_has_the_same_shapes_as_compilers_need_them(name, damaged):
+def test_every_step_has_the_same_shapes_as_compilers_need_them(name, digits):
     settings = {"mixup": 0.5, "cutmix": 0.5, "rand_augment": 0.5, "random_erasing": 0.5}
-    for more, labels in (({}, [8]), (settings, [8, 3])):
+    for more, labels in (({}, [8]), (settings, [8, 10])):
         config = dataclasses.replace(CONFIG, preprocessing=name, **more)
-        specs = training_batches(damaged[0].train, config).element_spec
+        specs = training_batches(digits.train, config).element_spec
         assert [spec.shape.as_list() for spec in specs] == [[8, 32, 32, 3], labels, [8]]
 
 
@@ -204,145 +200,3 @@ def test_the_test_part_comes_once_in_its_order_with_its_rest(few):
 def test_a_batch_of_more_images_than_there_are_is_refused(few):
     with pytest.raises(ValueError, match=r"batch size is 31.* 30 training images"):
         steps_per_epoch(dataclasses.replace(CONFIG, batch_size=31), len(few))
-
-
-# Images that can't be used.
-
-
-def write_damaged(folder):
-    """24 images to train on, of which 5 are damaged in all ways, and 6 good ones to test on."""
-    good = [image_files.encoded(i) for i in range(24)]
-    jpeg = image_files.encoded(1, "jpg")
-    records = [image_files.example(image, i % 3) for i, image in enumerate(good)]
-    records[2] = image_files.example(jpeg[: len(jpeg) // 2], 0)
-    records[7] = image_files.example(b"no image", 1)
-    records[11] = image_files.example(good[11], 3)
-    records[13] = b"no example"
-    image_files.write_slim(folder, {"few_test.tfrecord": 6})
-    path = folder / "few_train.tfrecord"
-    begins = image_files.write_records(path, records)
-    image_files.flip_bit(path, begins[20] + image_files.HEADER_BYTES + 30)
-    return {2, 7, 11, 13, 20}
-
-
-@pytest.fixture(scope="module")
-def damaged(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("damaged")
-    numbers = write_damaged(folder)
-    return load_dataset(f"tfrecord:{folder}"), numbers
-
-
-DISK = dataclasses.replace(CONFIG, max_shift=0.0, epochs=2)
-
-
-def order_of(split, epoch):
-    """The order of an epoch with seed 0, by the rule that runs depend on."""
-    epoch = tf.constant(epoch, tf.int64)
-    return split.order(tf.random.experimental.stateless_fold_in([0, 0], epoch)).numpy()
-
-
-def test_what_can_not_be_used_keeps_its_place_with_weight_0(damaged):
-    dataset, numbers = damaged
-    bad = BadExamples(dataset.train, 1.0)
-    seen = batches(dataset.train, DISK, bad=bad)
-    assert len(seen) == 6
-    orders = [order_of(dataset.train, epoch) for epoch in (0, 1)]
-    weights = np.concatenate([weights for _, _, weights in seen])
-    expected = [number not in numbers for order in orders for number in order]
-    np.testing.assert_array_equal(weights, np.array(expected, np.float32))
-    for images, _, weights in seen:
-        for image in images[weights == 0]:
-            assert any((image == other).all() for other in images[weights == 1])
-    assert [bad.count(epoch) for epoch in (0, 1, 2)] == [5, 5, 0]
-
-
-def test_good_examples_are_what_they_would_be_without_the_bad_ones(damaged):
-    dataset, _ = damaged
-    images, labels, weights = batches(dataset.train, DISK)[0]
-    order = order_of(dataset.train, 0)
-    for row in np.flatnonzero(weights):
-        assert labels[row] == order[row] % 3
-        expected = tf.image.resize(image_files.pixels(order[row]) / 255, [32, 32]) * 2 - 1
-        np.testing.assert_allclose(images[row], expected, atol=1e-5)
-
-
-def test_a_batch_without_any_good_example_weighs_nothing(damaged):
-    dataset, _ = damaged
-    config = dataclasses.replace(DISK, batch_size=1, epochs=1)
-    without = [images for images, _, weights in batches(dataset.train, config) if not weights.any()]
-    assert len(without) == 5
-    # One has a picture, and a label that is no class.
-    assert sum(not images.any() for images in without) == 4
-
-
-def test_bad_examples_are_named_with_their_reasons(damaged):
-    dataset, _ = damaged
-    bad = BadExamples(dataset.train, 0.5)
-    assert bad.report(0) is None
-    batches(dataset.train, DISK, bad=bad)
-    bad.check(0)
-    report = bad.report(0)
-    assert report.startswith("5 of 24 training images could not be used: ")
-    for number, reason in {
-        2: "Invalid JPEG|JPEG",
-        7: "Unknown image file format",
-        11: "label 3, where 0 to 2 are classes",
-        13: "parse",
-        20: "corrupted record",
-    }.items():
-        pattern = rf"few_train\.tfrecord, record {number} \([^)]*({reason})"
-        assert re.search(pattern, report), report
-    assert "\n" not in report
-
-
-def test_more_bad_examples_than_allowed_are_an_error(damaged):
-    dataset, _ = damaged
-    allowed, refused = (BadExamples(dataset.train, share) for share in (5 / 24, 0.19))
-    for bad in (allowed, refused):
-        batches(dataset.train, DISK, bad=bad)
-    allowed.check(0)
-    with pytest.raises(Exception, match=r"more than the 4 that max_bad_fraction=0\.19 allows"):
-        refused.check(0)
-
-
-def test_bad_examples_of_the_test_part_are_counted_once(damaged):
-    dataset, numbers = damaged
-    bad = BadExamples(dataset.train, 1.0, "test")
-    evaluation = evaluation_batches(dataset.train, DISK, bad)
-    for _ in range(2):
-        weights = np.concatenate([weights for _, _, weights in evaluation])
-    assert set(np.flatnonzero(weights == 0)) == numbers
-    assert bad.count(EVALUATION) == 5
-    assert "5 of 24 test images" in bad.report(EVALUATION)
-
-
-def test_a_worker_takes_down_its_own_bad_examples_alone(damaged):
-    dataset, numbers = damaged
-    config = dataclasses.replace(DISK, epochs=1, mixup=0.5)
-    found = [BadExamples(dataset.train, 1.0) for _ in range(2)]
-    for number, bad in enumerate(found):
-        batches(dataset.train, config, 0, 2, number, bad=bad)
-    assert sum(bad.count(0) for bad in found) == len(numbers)
-
-
-def test_images_that_do_not_suit_the_settings_are_told_before_a_run(few, damaged):
-    dataset, _ = damaged
-    check_input(dataset, DISK)
-    check_input(dataset, dataclasses.replace(DISK, preprocessing="vgg"))
-    config = dataclasses.replace(DISK, preprocessing="cifarnet", image_size=64)
-    with pytest.raises(ValueError, match=r"first 8 training .*cifarnet at image_size=64.*24x20 pi"):
-        check_input(dataset, config)
-    empty = ArraySplit(few.images[:0], few.labels[:0], 30)
-    with pytest.raises(ValueError, match="has no test images"):
-        check_input(Dataset("few", few, empty, tuple("abc")), CONFIG)
-
-
-def test_labels_that_are_no_classes_are_told_before_a_run(tmp_path):
-    image_files.write_slim(tmp_path, {"a_train": 9, "a_test": 3})
-    (tmp_path / "labels.txt").write_text("0:only\n")
-    dataset = load_dataset(f"tfrecord:{tmp_path}", labels_offset=-1)
-    check_input(dataset, DISK)
-    foreign = ArraySplit(np.zeros([4, 8, 8, 1], np.uint8), np.full(4, 7), 2)
-    shifted = dataclasses.replace(dataset, train=foreign)
-    with pytest.raises(ValueError, match="label 7, where 0 to 1 are classes"):
-        check_input(shifted, DISK)
