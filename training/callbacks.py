@@ -153,20 +153,23 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Saves and stops if a signal came in mid-epoch."""
         # A complete epoch is first tested and recorded.
-        if self._request.signal_number is not None and self._position.is_mid_epoch:
+        if not self._position.is_mid_epoch:
+            return
+        if (signal_number := self._request.signal_number()) is not None:
             self._checkpoint.save()
-            self._stop()
+            self._stop(signal_number)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Saves, and stops if a signal came and epochs are left."""
         self._checkpoint.save()
-        is_last = self._position.step == self._position.total_steps
-        if self._request.signal_number is not None and not is_last:
-            self._stop()
+        if self._position.step == self._position.total_steps:
+            return
+        if (signal_number := self._request.signal_number()) is not None:
+            self._stop(signal_number)
 
-    def _stop(self) -> None:
+    def _stop(self, signal_number: int) -> None:
         raise TrainingInterrupted(
-            self._request.signal_number,
+            signal_number,
             self._position.step,
             self._position.total_steps,
             self._directory.path,

@@ -8,7 +8,6 @@ uninterrupted one would have seen there.
 from __future__ import annotations
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from .datasets import Examples
@@ -37,7 +36,11 @@ def steps_per_epoch(config: TrainConfig, num_train: int) -> int:
 
 
 def training_batches(
-    examples: Examples, config: TrainConfig, first_step: int = 0
+    examples: Examples,
+    config: TrainConfig,
+    first_step: int = 0,
+    num_workers: int = 1,
+    worker_index: int = 0,
 ) -> tf.data.Dataset:
     """The batches of a run from one of its steps to its end.
 
@@ -48,11 +51,16 @@ def training_batches(
         examples: The training part of a dataset.
         config: The run's settings.
         first_step: Training steps that are already done.
+        num_workers: How many share each batch, of which `batch_size` is a multiple.
+        worker_index: Whose share this is, from 0.
 
     Returns:
-        A dataset of pairs: images, float32 `[batch_size, image_size, image_size, 3]` in [-1, 1],
-        and labels, int32 `[batch_size]`.
+        A dataset of pairs: images, float32 `[b, image_size, image_size, 3]` in [-1, 1], and labels,
+        int32 `[b]`, with `b = batch_size / num_workers`. The shares of all workers, in their order,
+        are the batches of one.
     """
+    share = config.batch_size // num_workers
+    own = slice(worker_index * share, (worker_index + 1) * share)
     steps = steps_per_epoch(config, len(examples))
     first_epoch, steps_done = divmod(first_step, steps)
     images, labels = tf.constant(examples.images), tf.constant(examples.labels)
@@ -66,9 +74,9 @@ def training_batches(
 
         def to_model_input(step: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             step_seed = tf.random.experimental.stateless_fold_in(seed, step)
-            pixels = _scaled(tf.gather(images, batch), config.image_size)
-            pixels = _shifted(pixels, config.max_shift, step_seed)
-            return _model_input(pixels), tf.gather(labels, batch)
+            pixels = _scaled(tf.gather(images, batch[own]), config.image_size)
+            moves = _moves(config, step_seed)[own]
+            return _model_input(_shifted(pixels, moves)), tf.gather(labels, batch[own])
 
         return batches.map(to_model_input, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -98,16 +106,20 @@ def _scaled(images: tf.Tensor, image_size: int) -> tf.Tensor:
     return tf.image.resize(images, [image_size, image_size], method="bilinear")
 
 
-def _shifted(images: tf.Tensor, max_shift: float, seed: tf.Tensor) -> tf.Tensor:
-    """Moves each image by up to a share of its size; what comes in at the border is black."""
-    batch_size, height, width, _ = images.shape
-    limits = max_shift * np.array([height, width], np.float32)
-    dy, dx = tf.unstack(tf.random.stateless_uniform([batch_size, 2], seed, -limits, limits), axis=1)
+def _moves(config: TrainConfig, seed: tf.Tensor) -> tf.Tensor:
+    """How far each image of a batch is moved down and to the right, in pixels."""
+    limit = config.max_shift * config.image_size
+    return tf.random.stateless_uniform([config.batch_size, 2], seed, -limit, limit)
+
+
+def _shifted(images: tf.Tensor, moves: tf.Tensor) -> tf.Tensor:
+    """Moves each image; what comes in at the border is black."""
+    dy, dx = tf.unstack(moves, axis=1)
     one, zero = tf.ones_like(dy), tf.zeros_like(dy)
     # As `ImageProjectiveTransform` has it: rows of a 3x3 matrix, the last 1 left out.
-    moves = tf.stack([one, zero, dx, zero, one, dy, zero, zero], axis=1)
+    matrices = tf.stack([one, zero, dx, zero, one, dy, zero, zero], axis=1)
     return keras.ops.image.affine_transform(
-        images, moves, interpolation="bilinear", fill_mode="constant", fill_value=0.0
+        images, matrices, interpolation="bilinear", fill_mode="constant", fill_value=0.0
     )
 
 

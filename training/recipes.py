@@ -11,6 +11,8 @@ import math
 from .. import models
 from .datasets import check_dataset_name
 
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "parameter_server", "tpu")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -37,6 +39,13 @@ class TrainConfig:
             horizontally and vertically, 0 to below 1.
         jit_compile: Whether the training step is compiled by XLA.
         seed: Decides fresh weights, the order of the images, shifts and dropout; 0 to 2**31 - 1.
+        strategy: One of `STRATEGIES`, how the devices share the work. "auto" is "multi_worker"
+            where the environment has TF_CONFIG, else "mirrored" on several GPUs, else
+            "one_device".
+        replicas: With "mirrored", how many devices to use: GPUs or, on a machine without any,
+            parts of the CPU. None for all GPUs, or one CPU.
+        sync_batch_norm: Whether batch norm takes its statistics over the global batch, in
+            "native" models. Otherwise, as in TF-Slim, over each replica's share of it.
 
     Raises:
         ValueError: A value is out of its range, or there is no such model, stage or dataset.
@@ -57,6 +66,9 @@ class TrainConfig:
     max_shift: float
     jit_compile: bool
     seed: int = 0
+    strategy: str = "auto"
+    replicas: int | None = None
+    sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         models.get_variant(self.model)
@@ -72,6 +84,35 @@ class TrainConfig:
         self._check("batch_norm_decay", 0 <= self.batch_norm_decay < 1, "from 0 to below 1")
         self._check("max_shift", 0 <= self.max_shift < 1, "from 0 to below 1")
         self._check("seed", 0 <= self.seed < 2**31, "from 0 to 2147483647")
+        self._check_strategy()
+
+    def _check_strategy(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise ValueError(
+                f"There is no strategy {self.strategy!r}: strategies are {', '.join(STRATEGIES)}."
+            )
+        self._check("replicas", self.replicas is None or self.replicas >= 1, "1 or more")
+        if self.replicas is not None and self.strategy != "mirrored":
+            raise ValueError(
+                f"replicas={self.replicas} is for strategy='mirrored' only, and the strategy is "
+                f"'{self.strategy}': the others use all devices that they find."
+            )
+        if self.sync_batch_norm and self.stage != "native":
+            raise ValueError(
+                f"sync_batch_norm=True needs stage='native', and the stage is '{self.stage}': the "
+                "TF1 code of the others normalizes by each replica's own statistics."
+            )
+        spread = ("multi_worker", "parameter_server")
+        if self.jit_compile and self.strategy in spread:
+            raise ValueError(
+                f"jit_compile=True does not go with strategy='{self.strategy}': leave it out, as "
+                "XLA compiles no communication between processes."
+            )
+        if self.sync_batch_norm and self.strategy == "parameter_server":
+            raise ValueError(
+                "sync_batch_norm=True does not go with strategy='parameter_server', whose workers "
+                "never wait for each other."
+            )
 
     def _check(self, name: str, ok: bool, allowed: str) -> None:
         if not ok:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import pathlib
 import re
 import statistics
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,8 +19,9 @@ import rich.console
 import tensorflow as tf
 
 from .. import checkpoints, models
-from . import callbacks, provenance
+from . import callbacks, loop, provenance, servers, strategies
 from .checkpointing import Position, RunCheckpoint
+from .clusters import Cluster
 from .curve import draw_curve
 from .datasets import Dataset, load_dataset
 from .input_pipeline import evaluation_batches, steps_per_epoch, training_batches
@@ -27,6 +30,7 @@ from .progress import ProgressBar
 from .recipes import TrainConfig
 from .result import TrainResult
 from .run_directory import RunDirectory, choose
+from .strategies import Placement
 
 # In that line: the operation that failed.
 _OPERATION = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\].*$")
@@ -38,7 +42,7 @@ def train(
     out: pathlib.Path | str | None = None,
     resume: bool = False,
     overwrite: bool = False,
-) -> TrainResult:
+) -> TrainResult | None:
     """Trains a model and writes all about it into a directory.
 
     The directory gets `config.json`, `metrics.jsonl` (a line an epoch), `tensorboard/`,
@@ -56,7 +60,8 @@ def train(
         overwrite: Replace the run in `out`.
 
     Returns:
-        What the run gave, measured on the test part of the dataset after the last epoch.
+        What the run gave, measured on the test part of the dataset after the last epoch; None in
+        a task of a cluster that only served the chief.
 
     Raises:
         ValueError: A setting the model or the dataset can't take, or settings other than those of
@@ -67,48 +72,91 @@ def train(
         TrainingInterrupted: SIGINT or SIGTERM; `resume` continues.
     """
     start = time.perf_counter()
-    console = rich.console.Console(highlight=False, soft_wrap=True)
-    directory = choose(config, out, resume, overwrite)
+    resolved = strategies.resolve(config)
+    cluster = strategies.find_cluster(resolved)
+    if cluster is not None and resolved.strategy == "parameter_server" and not cluster.is_chief:
+        servers.serve_until_the_chief_ends(cluster)
+        return None
+    is_chief = cluster is None or cluster.is_chief
+    console = rich.console.Console(highlight=False, soft_wrap=True, quiet=not is_chief)
+    directory = _choose(config, out, resume, overwrite, cluster)
     if resume and (finished := directory.read_result()) is not None:
         console.print(f"The run in '{directory.path}' is finished: there is nothing to resume.")
         return finished
+    if cluster is not None:
+        console.print(f"cluster  waiting for the {cluster.num_tasks} tasks of {cluster.origin}")
+    placement = strategies.place(resolved, cluster)
 
     dataset = load_dataset(config.dataset)
     steps = steps_per_epoch(config, len(dataset.train))
     keras.utils.set_random_seed(config.seed)
-    strategy = tf.distribute.get_strategy()
-    with strategy.scope():
+    with placement.strategy.scope():
         model = _create_model(config, dataset)
         accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         _compile(model, config, steps, accuracy)
-    with directory.in_use():
+        # Now, as a checkpoint can only be restored into variables that are there.
+        model.optimizer.build(model.trainable_variables)
+    with _written(directory, placement) as written, written.in_use():
         if not resume:
-            directory.create(_record(config, model, dataset, steps, strategy))
+            written.create(_record(config, model, dataset, steps, placement))
         position = Position(steps, config.epochs, [model.metrics[0], accuracy])
-        checkpoint = RunCheckpoint(model, position, directory.checkpoints)
-        origin = _restore(checkpoint, position, directory) if resume else None
-        _print_start(console, config, model, dataset, steps, strategy, directory)
+        checkpoint = RunCheckpoint(model, position, written.checkpoints, directory.checkpoints)
+        origin = _restore(checkpoint, position, directory, written) if resume else None
+        placement.check_agreement(config, position.step)
+        _print_start(console, config, model, dataset, steps, placement, directory)
         if origin:
             console.print(f"resumed  {origin}", markup=False)
 
         throughput = callbacks.Throughput(config.batch_size)
         bar = ProgressBar(console, position, throughput, config.epochs)
-        with stop_on_signals() as request, _failures_named(position, directory):
+        signals = stop_on_signals(placement.agree_on_signal)
+        with signals as request, _failures_named(position, directory):
             after_steps = [
                 callbacks.CountSteps(position),
                 callbacks.StopOnBadLoss(position, config.learning_rate, directory),
                 throughput,
-                callbacks.LogMetrics(directory, position, throughput, config.batch_size),
-                keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False),
+                callbacks.LogMetrics(written, position, throughput, config.batch_size),
+                keras.callbacks.TensorBoard(str(written.tensorboard), write_graph=False),
                 bar,
                 callbacks.SaveCheckpoints(checkpoint, position, request, directory),
             ]
             with bar:
-                _fit(model, config, dataset, steps, position, after_steps)
-            return _finish(model, config, directory, start)
+                _fit(model, config, dataset, steps, position, placement, after_steps)
+            result = _finish(model, config, written, start)
+            placement.wait_for_all()
+            return dataclasses.replace(result, directory=directory.path)
 
 
-def _restore(checkpoint: RunCheckpoint, position: Position, directory: RunDirectory) -> str:
+def _choose(
+    config: TrainConfig,
+    out: pathlib.Path | str | None,
+    resume: bool,
+    overwrite: bool,
+    cluster: Cluster | None,
+) -> RunDirectory:
+    """The run's directory, which only the chief writes into; the others read it to resume."""
+    if cluster is None or cluster.is_chief or out is None:
+        return choose(config, out, resume, overwrite)
+    return RunDirectory(out)
+
+
+@contextlib.contextmanager
+def _written(directory: RunDirectory, placement: Placement) -> Iterator[RunDirectory]:
+    """Where this process writes.
+
+    Values of variables that all processes have a part of are gathered from all of them, so each has
+    to save when the chief does; what the others write is of no use.
+    """
+    if placement.is_chief:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="shimzoo-worker-") as folder:
+        yield RunDirectory(folder)
+
+
+def _restore(
+    checkpoint: RunCheckpoint, position: Position, directory: RunDirectory, written: RunDirectory
+) -> str:
     """Puts the run back to where it was; returns where that is, for the user."""
     restored = checkpoint.restore()
     # Killed between the first epoch's line and its checkpoint, a run starts over.
@@ -117,7 +165,7 @@ def _restore(checkpoint: RunCheckpoint, position: Position, directory: RunDirect
             f"The run in '{directory.path}' has metrics of several epochs and no checkpoint in "
             f"'{directory.checkpoints}': put it back there, or start anew with --overwrite."
         )
-    directory.keep_metrics_until(position.step)
+    written.keep_metrics_until(position.step, directory.read_metrics())
     if restored is None:
         return "at the start, as the run has no checkpoint yet"
     return f"after {position.step} of {position.total_steps} steps, from {restored}"
@@ -160,7 +208,7 @@ def _finish(
 
 
 def _create_model(config: TrainConfig, dataset: Dataset) -> keras.Model:
-    return models.create(
+    model = models.create(
         config.model,
         config.stage,
         num_classes=len(dataset.class_names),
@@ -169,6 +217,9 @@ def _create_model(config: TrainConfig, dataset: Dataset) -> keras.Model:
         dropout_keep_prob=config.dropout_keep_prob,
         batch_norm_decay=config.batch_norm_decay,
     )
+    if config.sync_batch_norm:
+        strategies.synchronize_batch_norm(model)
+    return model
 
 
 def _compile(
@@ -195,6 +246,7 @@ def _fit(
     dataset: Dataset,
     steps: int,
     position: Position,
+    placement: Placement,
     after_steps: list[keras.callbacks.Callback],
 ) -> None:
     """Trains from the run's position to its end; an epoch that has begun is first completed."""
@@ -204,6 +256,18 @@ def _fit(
     parts.append((epoch + len(parts), config.epochs, steps))
     for first_epoch, end_epoch, steps_each in parts:
         if first_epoch == end_epoch:
+            continue
+        if not placement.keras_can_fit:
+            loop.fit(
+                model,
+                placement,
+                functools.partial(_share, dataset, config, placement, position.step),
+                initial_epoch=first_epoch,
+                epochs=end_epoch,
+                steps_per_epoch=steps_each,
+                validation_batches=test,
+                callbacks=after_steps,
+            )
             continue
         model.fit(
             training_batches(dataset.train, config, position.step),
@@ -217,12 +281,28 @@ def _fit(
         )
 
 
+def _share(
+    dataset: Dataset,
+    config: TrainConfig,
+    placement: Placement,
+    first_step: int,
+    num_workers: int,
+    worker_index: int,
+) -> tf.data.Dataset:
+    """A worker's part of the batches from a step on."""
+    if placement.name == "parameter_server":
+        # A step is one worker's, so that each takes whole batches, and goes on if it is fast.
+        config = dataclasses.replace(
+            config,
+            batch_size=config.batch_size * num_workers,
+            epochs=config.epochs * steps_per_epoch(config, len(dataset.train)),
+        )
+        first_step //= num_workers
+    return training_batches(dataset.train, config, first_step, num_workers, worker_index)
+
+
 def _count_parameters(model: keras.Model) -> int:
     return sum(int(variable.value.shape.num_elements()) for variable in model.trainable_weights)
-
-
-def _name(strategy: tf.distribute.Strategy) -> str:
-    return type(strategy).__name__.strip("_")
 
 
 def _record(
@@ -230,7 +310,7 @@ def _record(
     model: keras.Model,
     dataset: Dataset,
     steps: int,
-    strategy: tf.distribute.Strategy,
+    placement: Placement,
 ) -> dict[str, Any]:
     """What `config.json` says: settings, what they led to, and what made the run."""
     return {
@@ -244,8 +324,9 @@ def _record(
             "optimizer": model.optimizer.get_config()["name"],
             "jit_compile": model.jit_compile,
             "precision": keras.config.dtype_policy().name,
-            "strategy": _name(strategy),
-            "replicas": strategy.num_replicas_in_sync,
+            "strategy": placement.name,
+            "replicas": placement.strategy.num_replicas_in_sync,
+            "cluster": None if placement.cluster is None else dict(placement.cluster.tasks),
             "devices": provenance.devices(),
         },
         "versions": provenance.versions(),
@@ -261,7 +342,7 @@ def _print_start(
     model: keras.Model,
     dataset: Dataset,
     steps: int,
-    strategy: tf.distribute.Strategy,
+    placement: Placement,
     directory: RunDirectory,
 ) -> None:
     size = config.image_size
@@ -271,8 +352,7 @@ def _print_start(
         f"test images, at {size}x{size}",
         "steps": f"{_counted(config.epochs, 'epoch')} of {_counted(steps, 'step')}, "
         f"global batch {config.batch_size}",
-        "compute": f"{_counted(strategy.num_replicas_in_sync, 'replica')} ({_name(strategy)}), "
-        f"{keras.config.dtype_policy().name}, jit_compile {model.jit_compile}",
+        "compute": f"{placement}, {keras.config.dtype_policy().name}, jit_compile {model.jit_compile}",
         "files": str(directory.path),
     }
     for name, text in lines.items():

@@ -27,6 +27,9 @@ BAD = [
     ("max_shift", 1.0, "below 1"),
     ("seed", -1, "from 0"),
     ("seed", 2**31, "to 2147483647"),
+    ("strategy", "mirored", "multi_worker"),
+    ("replicas", 0, "1 or more"),
+    ("replicas", 2, "for strategy='mirrored' only"),
 ]
 
 
@@ -52,3 +55,16 @@ def test_the_limits_themselves_are_allowed():
         max_shift=0.0,
         seed=2**31 - 1,
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sync_batch_norm": True, "stage": "shimmed"}, "needs stage='native'"),
+        ({"sync_batch_norm": True, "strategy": "parameter_server"}, "never wait"),
+        ({"jit_compile": True, "strategy": "multi_worker"}, "leave it out"),
+    ],
+)
+def test_settings_that_exclude_each_other_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(DEMO.config, **settings)
