@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from .checkpointing import Position, RunCheckpoint
 from .interruption import StopRequest, TrainingInterrupted
@@ -33,6 +34,22 @@ class CountSteps(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Counts the step."""
         self._position.step += 1
+
+
+class ShareStatistics(keras.callbacks.Callback):
+    """Gives all replicas the mean of their moving statistics before a test.
+
+    That mean is what is saved as the model's, so the figures of a test are the saved model's.
+    """
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Reads each statistic as the replicas' mean, and writes that to all."""
+        for variable in self.model.non_trainable_variables:
+            value = variable.value
+            if not isinstance(value, tf.distribute.DistributedValues):
+                continue
+            if value.synchronization == tf.VariableSynchronization.ON_READ:
+                value.assign(value.read_value())
 
 
 class StopOnBadLoss(keras.callbacks.Callback):

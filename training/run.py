@@ -113,6 +113,7 @@ def train(
         with signals as request, _failures_named(position, directory):
             after_steps = [
                 callbacks.CountSteps(position),
+                callbacks.ShareStatistics(),
                 callbacks.StopOnBadLoss(position, config.learning_rate, directory),
                 throughput,
                 callbacks.LogMetrics(written, position, throughput, config.batch_size),

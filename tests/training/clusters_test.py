@@ -69,8 +69,10 @@ def test_a_broken_tf_config_is_told_in_a_line(monkeypatch, text, message):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just("a:1"),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["cluster", "task", "worker", "type", "index"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["cluster", "task", "worker", "type", "index"]), inner)
+    ),
     max_leaves=12,
 )
 

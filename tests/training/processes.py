@@ -93,7 +93,9 @@ def assert_same_run(out, expected, config, tolerance):
     """That two runs have the same losses and weights, relative to the largest of each weight."""
     for line, other in zip(metrics(out), metrics(expected), strict=True):
         for key, value in other.items():
-            np.testing.assert_allclose(line[key], value, rtol=tolerance, atol=tolerance, err_msg=key)
+            np.testing.assert_allclose(
+                line[key], value, rtol=tolerance, atol=tolerance, err_msg=key
+            )
     ours, theirs = final_weights(out, config), final_weights(expected, config)
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():

@@ -77,9 +77,7 @@ def test_workers_stop_together_when_one_is_to_stop_and_go_on_where_they_were(alo
 def test_after_a_worker_was_killed_all_start_again_and_end_as_if_nothing_was(alone, tmp_path):
     out = tmp_path / "run"
     killed = job(out, SPREAD, step=12, signal=signal.SIGKILL)
-    (chief, output), (worker, _) = processes.run_cluster(
-        [job(out, SPREAD), killed], ["worker"] * 2
-    )
+    (chief, output), (worker, _) = processes.run_cluster([job(out, SPREAD), killed], ["worker"] * 2)
     assert worker == -signal.SIGKILL
     assert chief == 1, output
     assert "error: The run in" in output

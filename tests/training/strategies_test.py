@@ -79,7 +79,9 @@ def train(strategy, synchronized):
             jit_compile=False,
         )
     losses = []
-    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: losses.append(logs["loss"]))
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda _, logs: losses.append(logs["loss"])
+    )
     # An epoch of one step each, so that a loss is that step's own.
     model.fit(
         input_pipeline.training_batches(load_few("digits").train, CONFIG),
