@@ -93,6 +93,20 @@ class Cluster:
         )
 
 
+def has_several_processes(strategy: str) -> bool:
+    """Whether a run is a cluster's, so that not every process may write its directory.
+
+    Args:
+        strategy: One of `recipes.STRATEGIES`.
+
+    Returns:
+        True also where "auto" will be "multi_worker".
+    """
+    if strategy == "auto":
+        return "TF_CONFIG" in os.environ
+    return strategy in _ROLES
+
+
 def find(strategy: str) -> Cluster:
     """Looks for the cluster in the environment: TF_CONFIG first, then SLURM, then Kubernetes.
 

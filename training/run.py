@@ -353,7 +353,8 @@ def _print_start(
         f"test images, at {size}x{size}",
         "steps": f"{_counted(config.epochs, 'epoch')} of {_counted(steps, 'step')}, "
         f"global batch {config.batch_size}",
-        "compute": f"{placement}, {keras.config.dtype_policy().name}, jit_compile {model.jit_compile}",
+        "compute": f"{placement}, {keras.config.dtype_policy().name}, "
+        f"jit_compile {model.jit_compile}",
         "files": str(directory.path),
     }
     for name, text in lines.items():

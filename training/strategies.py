@@ -127,7 +127,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
     """
     if config.strategy != "auto":
         return config
-    if "TF_CONFIG" in os.environ:
+    if clusters.has_several_processes("auto"):
         strategy = "multi_worker"
     elif len(tf.config.list_physical_devices("GPU")) > 1:
         strategy = "mirrored"
@@ -150,7 +150,7 @@ def find_cluster(config: TrainConfig) -> Cluster | None:
         OSError: This process' port is taken.
         ModuleNotFoundError: On Kubernetes, its Python client is not installed.
     """
-    if config.strategy not in ("multi_worker", "parameter_server"):
+    if not clusters.has_several_processes(config.strategy):
         return None
     cluster = clusters.find(config.strategy)
     if config.strategy == "multi_worker":
@@ -174,7 +174,11 @@ def place(config: TrainConfig, cluster: Cluster | None) -> Placement:
     Raises:
         ValueError: There are no such devices, or they can't share the batch.
     """
-    strategy = _MAKERS[config.strategy](config, cluster)
+    try:
+        strategy = _MAKERS[config.strategy](config, cluster)
+    except tf.errors.OpError as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ValueError(f"strategy='{config.strategy}' can't start here: {reason}.") from error
     if config.strategy != "parameter_server":
         _check_divisible(config, strategy.num_replicas_in_sync, "replicas")
     return Placement(config.strategy, strategy, cluster)
