@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import models
-from ..training import datasets, recipes
+from ..training import clusters, datasets, recipes
 from .app import Debug, app, number, program, whole_number
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def _train(
             base = run_directory.RunDirectory(out).read_config()
         config = dataclasses.replace(base, **settings)
         # Looked at before TensorFlow's import, which takes seconds, and again in `train`.
-        run_directory.choose(config, out, resume, overwrite)
+        if not clusters.has_several_processes(config.strategy):
+            run_directory.choose(config, out, resume, overwrite)
         startup.import_tensorflow()
 
         from ..training import train
@@ -118,7 +119,8 @@ def _train(
     except TrainingInterrupted as interruption:
         _print_interruption(interruption)
         raise typer.Exit(128 + interruption.signal_number) from None
-    _print_result(result)
+    if result is not None:
+        _print_result(result)
 
 
 def _print_interruption(interruption: TrainingInterrupted) -> None:
