@@ -8,6 +8,7 @@ import types
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shimzoo import cli
 from shimzoo.training import clusters
 
 TWO = {"worker": ["a:1", "b:2"]}
@@ -65,6 +66,14 @@ def test_a_broken_tf_config_is_told_in_a_line(monkeypatch, text, message):
         clusters.find("multi_worker")
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_command_with_a_broken_tf_config_writes_nothing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("TF_CONFIG", "{")
+    assert cli.main(["train", "--out", str(tmp_path / "run")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("shimzoo: error: TF_CONFIG is not JSON")
+    assert not list(tmp_path.iterdir())
 
 
 JSON = st.recursive(

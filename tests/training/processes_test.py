@@ -19,6 +19,7 @@ SETTINGS = {
     "batch_size": 20,
     "epochs": 3,
     "warmup_examples": 60,
+    "dropout_keep_prob": 0.5,
 }
 # Sums of the same numbers over processes or devices, in the same order.
 TOLERANCE = 1e-6
@@ -64,6 +65,15 @@ def test_two_workers_train_as_one_process_with_two_replicas(alone, origin, tmp_p
     assert (record["strategy"], record["replicas"]) == ("multi_worker", 2)
     # One of them tells what goes on and writes.
     assert ["3 epochs of 5 steps" in output for _, output in results] == [True, False]
+
+
+def test_a_run_on_two_replicas_goes_on_where_it_was(alone, tmp_path):
+    out = tmp_path / "run"
+    code, output = processes.run(job(out, MIRRORED, step=7, signal=signal.SIGTERM))
+    assert code == 128 + signal.SIGTERM, output
+    code, output = processes.run(job(out, MIRRORED, resume=True))
+    assert code == 0, output
+    processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
 
 
 def test_workers_stop_together_when_one_is_to_stop_and_go_on_where_they_were(alone, tmp_path):
