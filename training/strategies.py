@@ -254,7 +254,7 @@ def _tpu(config: TrainConfig, cluster: None) -> tf.distribute.Strategy:
         reason = str(error).strip().splitlines()[0].partition(". ")[0].rstrip(".")
         raise ValueError(
             f"strategy='tpu' found no TPU named {name!r} ({reason}): run on a TPU VM with "
-            "TensorFlow's TPU build (shimzoo[tpu]), or set TPU_NAME."
+            "TensorFlow's TPU build (pip install tensorflow-tpu), or set TPU_NAME."
         ) from error
 
 
