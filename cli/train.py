@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..training import published_recipes, recipes
+from ..training import clusters, published_recipes, recipes
 from . import settings
 from .app import Debug, app, program
 
@@ -92,7 +92,8 @@ def _train(
         else:
             config = published_recipes.get_recipe(recipe).changed(**changes)
         # Looked at before TensorFlow's import, which takes seconds, and again in `train`.
-        run_directory.choose(config, out, resume, overwrite)
+        if not clusters.has_several_processes(config.strategy):
+            run_directory.choose(config, out, resume, overwrite)
         startup.import_tensorflow()
 
         from ..training import train
@@ -104,7 +105,8 @@ def _train(
     except TrainingInterrupted as interruption:
         _print_interruption(interruption)
         raise typer.Exit(128 + interruption.signal_number) from None
-    _print_result(result)
+    if result is not None:
+        _print_result(result)
 
 
 def _print_interruption(interruption: TrainingInterrupted) -> None:

@@ -20,9 +20,10 @@ class BatchNorm(keras.layers.BatchNormalization):
     In training the inputs are normalized by the batch's biased variance (a sum divided by n) and
     the moving variance is updated with the unbiased one (divided by n - 1). Under a
     `tf.distribute` strategy each replica normalizes by its own batch, and the moving statistics
-    are the replicas' mean. On TensorFlow, inputs of rank 4 go through the fused kernel, which takes
-    float16 and bfloat16 without casts and updates the moving statistics itself; everything else is
-    computed with `keras.ops`, with the same results.
+    are the replicas' mean; with `synchronized`, all normalize by their batches taken together. On
+    TensorFlow, inputs of rank 4 go through the fused kernel, which takes float16 and bfloat16
+    without casts and updates the moving statistics itself; everything else is computed with
+    `keras.ops`, with the same results.
 
     Args:
         momentum: Share of the old moving statistics kept in a training step, 0 to 1 (TF1's
@@ -31,10 +32,10 @@ class BatchNorm(keras.layers.BatchNormalization):
         scale: Whether there is a factor `gamma`.
         center: Whether there is an offset `beta`.
         **kwargs: As for `keras.layers.BatchNormalization`: initializers, regularizers,
-            constraints, `name`, `dtype`, `trainable`.
+            constraints, `name`, `dtype`, `trainable`, `synchronized`.
 
     Raises:
-        ValueError: `axis` is not the last one, or `renorm` or `synchronized` is on.
+        ValueError: `axis` is not the last one, or `renorm` is on.
     """
 
     def __init__(
@@ -47,10 +48,10 @@ class BatchNorm(keras.layers.BatchNormalization):
         **kwargs: Any,
     ) -> None:
         super().__init__(momentum=momentum, epsilon=epsilon, scale=scale, center=center, **kwargs)
-        if self.axis != -1 or self.renorm or self.synchronized:
+        if self.axis != -1 or self.renorm:
             raise ValueError(
-                f"BatchNorm normalizes the last axis with each replica's own statistics, got "
-                f"axis={self.axis}, renorm={self.renorm}, synchronized={self.synchronized}."
+                f"BatchNorm normalizes the last axis by the batch's statistics, got "
+                f"axis={self.axis}, renorm={self.renorm}."
             )
         self.supports_masking = False
 
@@ -91,6 +92,8 @@ class BatchNorm(keras.layers.BatchNormalization):
         training = bool(training and self.trainable)
         # The kernel takes half-precision inputs, but its statistics are always float32.
         fused = len(inputs.shape) == 4 and self.variable_dtype == "float32"
+        # It has no way to look at other replicas.
+        fused = fused and not (training and self.synchronized)
         if fused and keras.config.backend() == "tensorflow":
             return self._call_fused(inputs, training)
         return self._call_portable(inputs, training)
@@ -128,8 +131,15 @@ class BatchNorm(keras.layers.BatchNormalization):
         x = ops.cast(inputs, dtype)
         mean, variance = self.moving_mean, self.moving_variance
         if training:
-            mean, variance = ops.moments(x, axes=self._reduction_axes)
             n = ops.cast(math.prod(ops.shape(x)[:-1]), dtype)
+            if self.synchronized:
+                # Keras' synchronized moments subtract squares, which loses half of the digits.
+                n = self._of_all_replicas(n)
+                mean = self._of_all_replicas(ops.sum(x, self._reduction_axes)) / n
+                deviations = ops.sum(ops.square(x - mean), self._reduction_axes)
+                variance = self._of_all_replicas(deviations) / n
+            else:
+                mean, variance = ops.moments(x, axes=self._reduction_axes)
             self._update(self.moving_mean, mean, n)
             self._update(self.moving_variance, variance * (n / ops.maximum(n - 1, 1)), n)
         outputs = ops.batch_normalization(
@@ -142,6 +152,13 @@ class BatchNorm(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
         )
         return ops.cast(outputs, self.compute_dtype)
+
+    def _of_all_replicas(self, summand: Any) -> Any:
+        """Adds up sums over the replicas' batches; other backends have one batch on all devices."""
+        if keras.config.backend() != "tensorflow":
+            return summand
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce("SUM", summand) if context else summand
 
     def _update(self, moving: keras.Variable, value: Any, n: Any) -> None:
         updated = moving * self.momentum + value * (1.0 - self.momentum)

@@ -11,8 +11,10 @@ import time
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from .checkpointing import Position, RunCheckpoint
+from .input_timing import InputTiming
 from .interruption import StopRequest, TrainingInterrupted
 from .run_directory import RunDirectory
 from .training_model import TrainingModel
@@ -35,6 +37,22 @@ class CountSteps(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Counts the steps; one call can be for several of them."""
         self._position.step = self._first_step + batch + 1
+
+
+class ShareStatistics(keras.callbacks.Callback):
+    """Gives all replicas the mean of their moving statistics before a test.
+
+    That mean is what is saved as the model's, so the figures of a test are the saved model's.
+    """
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Reads each statistic as the replicas' mean, and writes that to all."""
+        for variable in self.model.non_trainable_variables:
+            value = variable.value
+            if not isinstance(value, tf.distribute.DistributedValues):
+                continue
+            if value.synchronization == tf.VariableSynchronization.ON_READ:
+                value.assign(value.read_value())
 
 
 class StopOnBadLoss(keras.callbacks.Callback):
@@ -80,35 +98,57 @@ class Throughput(keras.callbacks.Callback):
     Args:
         position: How far the run has come.
         batch_size: Images in a step.
+        timing: What measures the waiting for input; None where that can't be measured.
     """
 
-    def __init__(self, position: Position, batch_size: int) -> None:
+    def __init__(
+        self, position: Position, batch_size: int, timing: InputTiming | None = None
+    ) -> None:
         super().__init__()
         self._position = position
         self._batch_size = batch_size
+        self._timing = timing
         self._steps_seen = 0
         self._last_step_end: float | None = None
         self._images = 0
         self._seconds = 0.0
+        self._waited_before = 0.0
+        self._waited_s = 0.0
 
     @property
     def images_per_second(self) -> float:
         """Over the epoch so far; 0 until a step is measured."""
         return self._images / self._seconds if self._seconds else 0.0
 
+    @property
+    def seconds(self) -> float:
+        """How long the steps of the epoch took so far, of those that are measured."""
+        return self._seconds
+
+    @property
+    def input_wait_s(self) -> float | None:
+        """Of these seconds, those waited for input; None where that can't be measured."""
+        return None if self._timing is None else self._waited_s
+
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Starts the epoch's measurement."""
-        self._images, self._seconds = 0, 0.0
+        self._images, self._seconds, self._waited_s = 0, 0.0, 0.0
         if self._last_step_end is not None:
-            self._last_step_end = time.perf_counter()
+            self._last_step_end, self._waited_before = self._clocks()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Adds the step."""
-        now = time.perf_counter()
+        now, waited_s = self._clocks()
         if self._last_step_end is not None:
             self._images += (self._position.step - self._steps_seen) * self._batch_size
             self._seconds += now - self._last_step_end
-        self._last_step_end, self._steps_seen = now, self._position.step
+            self._waited_s += waited_s - self._waited_before
+        self._last_step_end, self._waited_before = now, waited_s
+        self._steps_seen = self._position.step
+
+    def _clocks(self) -> tuple[float, float]:
+        """The time, and how much of it was waited for input so far, in seconds."""
+        return time.perf_counter(), 0.0 if self._timing is None else self._timing.waited_s
 
 
 class LogMetrics(keras.callbacks.Callback):
@@ -129,20 +169,21 @@ class LogMetrics(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Writes the line."""
-        self._directory.append_metrics(
-            {
-                "epoch": epoch + 1,
-                "step": self._position.step,
-                "examples": self._position.step * self._batch_size,
-                "loss": float(logs["loss"]),
-                "accuracy": float(logs["accuracy"]),
-                "test_loss": float(logs["val_loss"]),
-                "test_accuracy": float(logs["val_accuracy"]),
-                "learning_rate": float(self.model.optimizer.learning_rate),
-                "images_per_second": round(self._throughput.images_per_second, 1),
-                "seconds": round(time.perf_counter() - self._start, 3),
-            }
-        )
+        line = {
+            "epoch": epoch + 1,
+            "step": self._position.step,
+            "examples": self._position.step * self._batch_size,
+            "loss": float(logs["loss"]),
+            "accuracy": float(logs["accuracy"]),
+            "test_loss": float(logs["val_loss"]),
+            "test_accuracy": float(logs["val_accuracy"]),
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "images_per_second": round(self._throughput.images_per_second, 1),
+            "seconds": round(time.perf_counter() - self._start, 3),
+        }
+        if (waited_s := self._throughput.input_wait_s) is not None:
+            line["input_wait_s"] = round(waited_s, 3)
+        self._directory.append_metrics(line)
 
 
 class KeepBest(keras.callbacks.Callback):
@@ -190,20 +231,23 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Saves and stops if a signal came in mid-epoch."""
         # A complete epoch is first tested and recorded.
-        if self._request.signal_number is not None and self._position.is_mid_epoch:
+        if not self._position.is_mid_epoch:
+            return
+        if (signal_number := self._request.signal_number()) is not None:
             self._checkpoint.save()
-            self._stop()
+            self._stop(signal_number)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Saves, and stops if a signal came and epochs are left."""
         self._checkpoint.save()
-        is_last = self._position.step == self._position.total_steps
-        if self._request.signal_number is not None and not is_last:
-            self._stop()
+        if self._position.step == self._position.total_steps:
+            return
+        if (signal_number := self._request.signal_number()) is not None:
+            self._stop(signal_number)
 
-    def _stop(self) -> None:
+    def _stop(self, signal_number: int) -> None:
         raise TrainingInterrupted(
-            self._request.signal_number,
+            signal_number,
             self._position.step,
             self._position.total_steps,
             self._directory.path,

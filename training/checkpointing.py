@@ -74,15 +74,22 @@ class RunCheckpoint:
     Args:
         model: The model as it is trained.
         position: How far the run has come.
-        directory: Where the checkpoints are.
+        directory: Where checkpoints are saved.
         keep: How many of them are kept.
+        source: Where they are restored from.
     """
 
     def __init__(
-        self, model: TrainingModel, position: Position, directory: pathlib.Path, keep: int
+        self,
+        model: TrainingModel,
+        position: Position,
+        directory: pathlib.Path,
+        keep: int,
+        source: pathlib.Path,
     ) -> None:
         self._position = position
-        self._directory = directory
+        self._source = source
+        self._newest: str | None = None
         net = model.net
         weights = {id(variable) for variable in net.weights}
         averages = model.averages.by_tf1_name() if model.averages is not None else {}
@@ -99,42 +106,62 @@ class RunCheckpoint:
 
     @property
     def newest(self) -> str | None:
-        """Path of the newest checkpoint that this process has written or found; None if none."""
-        return self._manager.latest_checkpoint
+        """Path of the newest checkpoint of this run; None if there is none yet."""
+        return self._newest
 
     def save(self) -> None:
         """Writes a checkpoint of the run as it is."""
         self._manager.save(checkpoint_number=self._position.step)
+        self._newest = str(self._source / f"{_NAME}-{self._position.step}")
 
     def restore(self) -> str | None:
-        """Puts the run back to its newest checkpoint.
+        """Puts the run back to its newest checkpoint that is whole.
 
         Returns:
             Which one that is and why, for the user; None if there is none, which leaves the run as
             it is.
 
         Raises:
-            ValueError: The checkpoint is damaged.
+            ValueError: All checkpoints are damaged.
         """
-        path, why = self._manager.latest_checkpoint, "which the file 'checkpoint' beside it names"
-        if path is None:
-            path = max(self._found(), key=_step_of, default=None)
-            why = "the newest one there, as there is no file 'checkpoint' that names one"
-        if path is None:
-            return None
+        why = "which the file 'checkpoint' beside it names"
+        named = tf.train.latest_checkpoint(str(self._source))
+        found = sorted(self._found(), key=_step_of, reverse=True)
+        if named is None:
+            why = "the newest one there, as no file 'checkpoint' names one that is there"
+        else:
+            # One after it was not completed, but is better than nothing.
+            found.sort(key=lambda path: path != named)
+        damaged: list[str] = []
+        for path in found:
+            if not self._restore(path):
+                damaged.append(path)
+                continue
+            self._newest = path
+            if damaged:
+                why = f"as {_named(damaged)} damaged: delete the damaged files"
+            return f"'{path}', {why}"
+        if damaged:
+            raise ValueError(
+                f"The run can't be resumed, as {_named(damaged)} damaged, and there is no other "
+                "checkpoint: put a whole one in its place, or start anew with --overwrite."
+            )
+        return None
+
+    def _restore(self, path: str) -> bool:
+        """Restores a checkpoint; returns whether it was whole."""
         try:
             self._manager.checkpoint.restore(path).assert_consumed()
-        except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
-            others = [other for other in self._found() if other != path]
-            instead = f"name '{max(others, key=_step_of)}' in" if others else "name another one in"
-            raise ValueError(
-                f"The checkpoint '{path}' is damaged and can't be resumed from: {instead} the file "
-                "'checkpoint' beside it, or start anew with --overwrite."
-            ) from error
-        return f"'{path}', {why}"
+        except (tf.errors.OpError, AssertionError, IndexError, ValueError):
+            return False
+        return True
 
     def _found(self) -> list[str]:
-        return [str(file.with_suffix("")) for file in self._directory.glob(f"{_NAME}-*.index")]
+        return [str(file.with_suffix("")) for file in self._source.glob(f"{_NAME}-*.index")]
+
+
+def _named(paths: list[str]) -> str:
+    return f"{' and '.join(map(repr, paths))} {'is' if len(paths) == 1 else 'are'}"
 
 
 def _step_of(path: str) -> int:

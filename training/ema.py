@@ -29,17 +29,7 @@ class MovingAverages:
     def __init__(self, model: keras.Model, decay: float) -> None:
         self._decay = decay
         self._variables = list(model.weights)
-        self._averages = [
-            keras.Variable(
-                keras.ops.convert_to_numpy(variable.value),  # A variable itself would be shared.
-                dtype=variable.dtype,
-                trainable=False,
-                # All replicas compute the same.
-                aggregation="only_first_replica",
-                name=f"{variable.name}_average",
-            )
-            for variable in self._variables
-        ]
+        self._averages = [_average_of(variable) for variable in self._variables]
         self._names = [checkpoints.tf1_name(variable) for variable in self._variables]
 
     def start(self) -> None:
@@ -80,6 +70,20 @@ class MovingAverages:
         """The averages' variables under the names that a TF1 checkpoint has them by."""
         averages = zip(self._names, self._averages, strict=True)
         return {f"{name}{_SUFFIX}": average.value for name, average in averages}
+
+
+def _average_of(variable: keras.Variable) -> keras.Variable:
+    """Makes a variable for a weight's average, which starts at the weight."""
+    # Weights are the same on all replicas, statistics each replica's own, with a mean to be read.
+    is_own = variable.synchronization == "on_read"
+    return keras.Variable(
+        keras.ops.convert_to_numpy(variable.value),  # A variable itself would be shared.
+        dtype=variable.dtype,
+        trainable=False,
+        aggregation="mean" if is_own else "only_first_replica",
+        synchronization="on_read" if is_own else "auto",
+        name=f"{variable.name}_average",
+    )
 
 
 class TestAverages(keras.callbacks.Callback):

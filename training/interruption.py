@@ -6,7 +6,7 @@ import contextlib
 import pathlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 class TrainingInterrupted(Exception):  # noqa: N818, being stopped is no error
@@ -53,29 +53,43 @@ class StopRequest:
     """Whether a signal has asked the run to stop.
 
     Args:
-        signal_number: The signal that came, None while none has.
+        agree: Where a run has several processes, what makes of the signal that came to each what
+            all of them act on.
+
+    Attributes:
+        received: The signal that came to this process, None while none has.
     """
 
-    def __init__(self) -> None:
-        self.signal_number: int | None = None
+    def __init__(self, agree: Callable[[int | None], int | None] = lambda number: number) -> None:
+        self.received: int | None = None
+        self._agree = agree
+
+    def signal_number(self) -> int | None:
+        """The signal to act on; in all processes to be asked for at the same points of the run."""
+        return self._agree(self.received)
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
+def stop_on_signals(
+    agree: Callable[[int | None], int | None] = lambda number: number,
+) -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request; the second one kills at once.
+
+    Args:
+        agree: As for `StopRequest`.
 
     Yields:
         The request, to be looked at between steps. Outside of the main thread, where Python
         handles no signals, none will come.
     """
-    request = StopRequest()
+    request = StopRequest(agree)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
     handled = (signal.SIGINT, signal.SIGTERM)
 
     def on_signal(signal_number: int, frame: object) -> None:
-        request.signal_number = signal_number
+        request.received = signal_number
         for number in handled:
             signal.signal(number, signal.SIG_DFL)
 

@@ -19,6 +19,7 @@ OPTIMIZERS = (
 )
 SCHEDULES = ("fixed", "exponential", "polynomial", "cosine", "piecewise")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "parameter_server", "tpu")
 
 
 def _is_one_of(choices: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
@@ -41,6 +42,7 @@ ALLOWED: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
             "gradient_accumulation_steps",
             "steps_per_execution",
             "keep",
+            "replicas",
         ),
         lambda x: x >= 1,
         "1 or more",
@@ -95,5 +97,6 @@ ALLOWED: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("optimizer",), *_is_one_of(OPTIMIZERS)),
     (("schedule",), *_is_one_of(SCHEDULES)),
     (("precision",), *_is_one_of(PRECISIONS)),
+    (("strategy",), *_is_one_of(STRATEGIES)),
     (("seed",), lambda x: 0 <= x < 2**31, "from 0 to 2147483647"),
 )

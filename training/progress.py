@@ -13,6 +13,7 @@ import rich.progress
 
 from .callbacks import Throughput
 from .checkpointing import Position
+from .input_timing import describe_input
 
 _COMPILING = "building the training step, this takes a moment"
 
@@ -88,10 +89,15 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Shows the test's figures; not on a terminal, prints the epoch's line."""
         self._test_accuracy = f"  test {logs['val_accuracy']:.3f}"
-        status = self._status(logs)
+        status = "  ".join([self._status(logs), *self._input()])
         self._bar.update(self._task, status=status)
         if not self._console.is_terminal:
             self._console.print(f"epoch {epoch + 1}/{self._epochs}  {status}  ETA {self._eta()}")
+
+    def _input(self) -> list[str]:
+        """What the epoch waited for its input, if that was measured."""
+        seconds, waited_s = self._throughput.seconds, self._throughput.input_wait_s
+        return [] if waited_s is None or not seconds else [describe_input(waited_s, seconds)]
 
     def _status(self, logs: dict[str, Any]) -> str:
         return (

@@ -98,6 +98,13 @@ class TrainConfig:
         keep: Checkpoints that are kept, beside the weights of the best epoch.
         profile: First and last step to record for TensorBoard's profiler.
         seed: Decides fresh weights, the order of the images, shifts and dropout; 0 to 2**31 - 1.
+        strategy: How devices share the work: one_device, mirrored, multi_worker, parameter_server
+            or tpu; docs/scaling.md has all. auto is multi_worker where the environment has
+            TF_CONFIG, else mirrored on several GPUs, else one_device.
+        replicas: How many devices mirrored uses: GPUs or, on a machine without any, parts of the
+            CPU. none is all GPUs, or one CPU.
+        sync_batch_norm: Whether batch norm takes its statistics over the global batch, in native
+            models. Otherwise, as in TF-Slim, over each replica's share of it.
 
     Raises:
         ValueError: A value is out of its range, settings exclude each other, or there is no such
@@ -161,6 +168,9 @@ class TrainConfig:
     keep: int = 2
     profile: tuple[int, ...] = ()
     seed: int = 0
+    strategy: str = "auto"
+    replicas: int | None = None
+    sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -177,6 +187,7 @@ class TrainConfig:
         self._check_schedule()
         self._check_gradients()
         self._check_checkpoint()
+        self._check_strategy()
 
     def _check(self, name: str, ok: bool, allowed: str) -> None:
         if not ok:
@@ -221,6 +232,35 @@ class TrainConfig:
                 raise ValueError(f"{pattern!r} is no regular expression: {error}.") from None
         first_and_last = len(self.profile) == 2 and 1 <= self.profile[0] <= self.profile[1]
         self._check("profile", not self.profile or first_and_last, "a first and a last step")
+
+    def _check_strategy(self) -> None:
+        if self.replicas is not None and self.strategy != "mirrored":
+            raise ValueError(
+                f"replicas={self.replicas} is for strategy='mirrored' only, and the strategy is "
+                f"'{self.strategy}': the others use all devices that they find."
+            )
+        if self.sync_batch_norm and self.stage != "native":
+            raise ValueError(
+                f"sync_batch_norm=True needs stage='native', and the stage is '{self.stage}': the "
+                "TF1 code of the others normalizes by each replica's own statistics."
+            )
+        if self.sync_batch_norm and self.strategy == "parameter_server":
+            raise ValueError(
+                "sync_batch_norm=True does not go with strategy='parameter_server', whose workers "
+                "never wait for each other."
+            )
+        if self.strategy not in ("multi_worker", "parameter_server"):
+            return
+        if self.jit_compile:
+            raise ValueError(
+                f"jit_compile=True does not go with strategy='{self.strategy}': leave it out, as "
+                "XLA compiles no communication between processes."
+            )
+        if self.steps_per_execution > 1:
+            raise ValueError(
+                f"steps_per_execution={self.steps_per_execution} does not go with strategy="
+                f"'{self.strategy}': leave it out, as processes take one step at a time."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import functools
 import pathlib
 import re
 import statistics
+import tempfile
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 import rich.console
 import tensorflow as tf
 
-from . import callbacks, provenance
-from .bad_examples import BadExamples, ReportBadExamples, TooManyBadExamples
+from . import callbacks, loop, servers, strategies
+from .bad_examples import ReportBadExamples, TooManyBadExamples
 from .checkpointing import Position, RunCheckpoint
 from .curve import draw_curve
-from .datasets import Dataset, load_dataset
+from .datasets import load_dataset
 from .ema import TestAverages
 from .input_check import check_input
-from .input_pipeline import evaluation_batches, steps_per_epoch, training_batches
+from .input_pipeline import steps_per_epoch
 from .interruption import TrainingFailed, stop_on_signals
 from .optimizers import check_replicas
 from .progress import ProgressBar
 from .recipes import TrainConfig
 from .result import TrainResult
 from .run_directory import RunDirectory, choose
+from .run_input import RunInput
+from .run_record import count_parameters, record, start_lines
+from .strategies import Placement
 from .tensorboard import Profile, show_images
 from .training_model import (
     TrainingModel,
@@ -49,7 +51,7 @@ def train(
     out: pathlib.Path | str | None = None,
     resume: bool = False,
     overwrite: bool = False,
-) -> TrainResult:
+) -> TrainResult | None:
     """Trains a model and writes all about it into a directory.
 
     The directory gets `config.json`, `metrics.jsonl` (a line an epoch), `tensorboard/`,
@@ -69,7 +71,8 @@ def train(
         overwrite: Replace the run in `out`.
 
     Returns:
-        What the run gave, measured on the test part of the dataset after the last epoch.
+        What the run gave, measured on the test part of the dataset after the last epoch; None in
+        a task of a cluster that only served the chief.
 
     Raises:
         ValueError: A setting the model or the dataset can't take, a checkpoint to start from that
@@ -81,66 +84,113 @@ def train(
         TrainingInterrupted: SIGINT or SIGTERM; `resume` continues.
     """
     start = time.perf_counter()
-    console = rich.console.Console(highlight=False, soft_wrap=True)
-    directory = choose(config, out, resume, overwrite)
+    resolved = strategies.resolve(config)
+    cluster = strategies.find_cluster(resolved)
+    if cluster is not None and resolved.strategy == "parameter_server" and not cluster.is_chief:
+        servers.serve_until_the_chief_ends(cluster)
+        return None
+    is_chief = cluster is None or cluster.is_chief
+    console = rich.console.Console(highlight=False, soft_wrap=True, quiet=not is_chief)
+    directory = _choose(config, out, resume, overwrite, is_chief)
     if resume and (finished := directory.read_result()) is not None:
         console.print(f"The run in '{directory.path}' is finished: there is nothing to resume.")
         return finished
+    if cluster is not None:
+        console.print(f"cluster  waiting for the {cluster.num_tasks} tasks of {cluster.origin}")
+    placement = strategies.place(resolved, cluster)
+    check_replicas(config, placement.strategy.num_replicas_in_sync)
 
     dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
     steps = steps_per_epoch(config, len(dataset.train))
     check_steps_per_execution(config, steps)
     check_input(dataset, config)
+    run_input = RunInput(dataset, config, placement)
     keras.utils.set_random_seed(config.seed)
-    strategy = tf.distribute.get_strategy()
-    check_replicas(config, strategy.num_replicas_in_sync)
-    with strategy.scope():
+    with placement.strategy.scope():
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
         model = create_training_model(
             config, len(dataset.class_names), steps * config.batch_size * config.epochs, accuracy
         )
     start_from = None if resume else start_from_checkpoint(model, config)
-    with directory.in_use():
+    with _written(directory, is_chief) as written, written.in_use():
         if not resume:
-            directory.create(_record(config, model, dataset, steps, strategy))
+            written.create(record(config, model, dataset, steps, placement))
         position = Position(steps, config.epochs, [model.metrics[0], accuracy])
-        checkpoint = RunCheckpoint(model, position, directory.checkpoints, config.keep)
-        origin = _restore(checkpoint, position, directory) if resume else None
+        checkpoint = RunCheckpoint(
+            model, position, written.checkpoints, config.keep, directory.checkpoints
+        )
+        origin = _restore(checkpoint, position, directory, written) if resume else None
         if resume and not position.step:
             start_from = start_from_checkpoint(model, config)
-        _print_start(console, config, model, dataset, steps, strategy, directory)
-        for name, text in (("weights", start_from), ("resumed", origin)):
+        placement.check_agreement(config, position.step)
+        told = start_lines(config, model, dataset, steps, placement)
+        told["files"] = str(directory.path)
+        for name, text in (*told.items(), ("weights", start_from), ("resumed", origin)):
             if text:
                 console.print(f"{name:<9}{text}", markup=False)
 
-        throughput = callbacks.Throughput(position, config.batch_size)
-        bad = BadExamples(dataset.train, config.max_bad_fraction)
-        bad_in_test = BadExamples(dataset.test, config.max_bad_fraction, "test")
+        throughput = callbacks.Throughput(position, config.batch_size, run_input.timing)
         bar = ProgressBar(console, position, throughput, config.epochs)
-        profile = Profile(position, config, directory.tensorboard)
-        with stop_on_signals() as request, _failures_named(position, directory):
-            after_steps = [
+        profile = Profile(position, config, written.tensorboard)
+        signals = stop_on_signals(placement.agree_on_signal)
+        with signals as request, _failures_named(position, directory):
+            called = [
                 callbacks.CountSteps(position),
-                ReportBadExamples(bad, bad_in_test, functools.partial(console.print, markup=False)),
+                ReportBadExamples(
+                    run_input.bad,
+                    run_input.bad_in_test,
+                    functools.partial(console.print, markup=False),
+                ),
+                callbacks.ShareStatistics(),
                 callbacks.StopOnBadLoss(position, config.learning_rate, checkpoint, directory),
                 throughput,
                 *([TestAverages(model.averages)] if model.averages is not None else []),
-                callbacks.KeepBest(model, directory),
-                callbacks.LogMetrics(directory, position, throughput, config.batch_size),
-                keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False),
+                callbacks.KeepBest(model, written),
+                callbacks.LogMetrics(written, position, throughput, config.batch_size),
+                keras.callbacks.TensorBoard(str(written.tensorboard), write_graph=False),
                 bar,
                 profile,
                 callbacks.SaveCheckpoints(checkpoint, position, request, directory),
             ]
             if not position.step:
-                batches = training_batches(dataset.train, config)
-                show_images(batches, directory.tensorboard / "train")
+                show_images(run_input.first(), written.tensorboard / "train")
             with bar, profile:
-                _fit(model, config, dataset, steps, position, after_steps, bad, bad_in_test)
-            return _finish(model, config, directory, start)
+                _fit(model, config, position, placement, run_input, called)
+            result = _finish(model, config, written, start)
+            placement.wait_for_all()
+            return dataclasses.replace(result, directory=directory.path)
 
 
-def _restore(checkpoint: RunCheckpoint, position: Position, directory: RunDirectory) -> str:
+def _choose(
+    config: TrainConfig,
+    out: pathlib.Path | str | None,
+    resume: bool,
+    overwrite: bool,
+    is_chief: bool,
+) -> RunDirectory:
+    """The run's directory, which only the chief writes into; the others read it to resume."""
+    if is_chief or out is None:
+        return choose(config, out, resume, overwrite)
+    return RunDirectory(out)
+
+
+@contextlib.contextmanager
+def _written(directory: RunDirectory, is_chief: bool) -> Iterator[RunDirectory]:
+    """Where this process writes.
+
+    Values of variables that all processes have a part of are gathered from all of them, so each has
+    to save when the chief does; what the others write is of no use.
+    """
+    if is_chief:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="shimzoo-worker-") as folder:
+        yield RunDirectory(folder)
+
+
+def _restore(
+    checkpoint: RunCheckpoint, position: Position, directory: RunDirectory, written: RunDirectory
+) -> str:
     """Puts the run back to where it was; returns where that is, for the user."""
     restored = checkpoint.restore()
     # Killed between the first epoch's line and its checkpoint, a run starts over.
@@ -149,7 +199,7 @@ def _restore(checkpoint: RunCheckpoint, position: Position, directory: RunDirect
             f"The run in '{directory.path}' has metrics of several epochs and no checkpoint in "
             f"'{directory.checkpoints}': put it back there, or start anew with --overwrite."
         )
-    directory.keep_metrics_until(position.step)
+    written.keep_metrics_until(position.step, directory.read_metrics())
     if restored is None:
         return "at the start, as the run has no checkpoint yet"
     return f"after {position.step} of {position.total_steps} steps, from {restored}"
@@ -183,7 +233,7 @@ def _finish(
         model=config.model,
         stage=config.stage,
         dataset=config.dataset,
-        parameters=_count_parameters(model),
+        parameters=count_parameters(model),
         epochs=config.epochs,
         test_accuracy=metrics[-1]["test_accuracy"],
         test_loss=metrics[-1]["test_loss"],
@@ -196,97 +246,40 @@ def _finish(
 
 
 def _fit(
-    model: keras.Model,
+    model: TrainingModel,
     config: TrainConfig,
-    dataset: Dataset,
-    steps: int,
     position: Position,
-    after_steps: list[keras.callbacks.Callback],
-    bad: BadExamples,
-    bad_in_test: BadExamples,
+    placement: Placement,
+    run_input: RunInput,
+    called: list[keras.callbacks.Callback],
 ) -> None:
     """Trains from the run's position to its end; an epoch that has begun is first completed."""
-    test = evaluation_batches(dataset.test, config, bad_in_test)
+    steps, test = position.total_steps // config.epochs, run_input.test()
     epoch, steps_done = divmod(position.step, steps)
     parts = [(epoch, epoch + 1, steps - steps_done)] if steps_done else []
     parts.append((epoch + len(parts), config.epochs, steps))
     for first_epoch, end_epoch, steps_each in parts:
         if first_epoch == end_epoch:
             continue
+        if not placement.keras_can_fit:
+            loop.fit(
+                model,
+                placement,
+                functools.partial(run_input.training, position.step),
+                initial_epoch=first_epoch,
+                epochs=end_epoch,
+                steps_per_epoch=steps_each,
+                validation_batches=test,
+                callbacks=called,
+            )
+            continue
         model.fit(
-            training_batches(dataset.train, config, position.step, bad=bad),
+            run_input.training(position.step),
             initial_epoch=first_epoch,
             epochs=end_epoch,
             steps_per_epoch=steps_each,
             validation_data=test,
             shuffle=False,  # The batches come in their order.
-            callbacks=after_steps,
+            callbacks=called,
             verbose=0,
         )
-
-
-def _count_parameters(model: keras.Model) -> int:
-    return sum(int(variable.value.shape.num_elements()) for variable in model.trainable_weights)
-
-
-def _name(strategy: tf.distribute.Strategy) -> str:
-    return type(strategy).__name__.strip("_")
-
-
-def _record(
-    config: TrainConfig,
-    model: keras.Model,
-    dataset: Dataset,
-    steps: int,
-    strategy: tf.distribute.Strategy,
-) -> dict[str, Any]:
-    """What `config.json` says: settings, what they led to, and what made the run."""
-    return {
-        "config": dataclasses.asdict(config),
-        "resolved": {
-            "parameters": _count_parameters(model),
-            "train_images": len(dataset.train),
-            "test_images": len(dataset.test),
-            "class_names": dataset.class_names,
-            "steps_per_epoch": steps,
-            "optimizer": model.optimizer.name,
-            "jit_compile": model.jit_compile,
-            "precision": config.precision,
-            "strategy": _name(strategy),
-            "replicas": strategy.num_replicas_in_sync,
-            "devices": provenance.devices(),
-        },
-        "versions": provenance.versions(),
-        "git_revision": provenance.git_revision(),
-        "command": provenance.command(),
-        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
-
-
-def _print_start(
-    console: rich.console.Console,
-    config: TrainConfig,
-    model: keras.Model,
-    dataset: Dataset,
-    steps: int,
-    strategy: tf.distribute.Strategy,
-    directory: RunDirectory,
-) -> None:
-    size = config.image_size
-    lines = {
-        "model": f"{config.model}, {config.stage}, {_count_parameters(model):,} parameters",
-        "dataset": f"{config.dataset}, {len(dataset.train):,} training and {len(dataset.test):,} "
-        f"test images, at {size}x{size}",
-        "steps": f"{_counted(config.epochs, 'epoch')} of {_counted(steps, 'step')}, "
-        f"global batch {config.batch_size}",
-        "rate": f"{config.optimizer}, {config.schedule} from {config.learning_rate}",
-        "compute": f"{_counted(strategy.num_replicas_in_sync, 'replica')} ({_name(strategy)}), "
-        f"{config.precision}, jit_compile {model.jit_compile}",
-        "files": str(directory.path),
-    }
-    for name, text in lines.items():
-        console.print(f"{name:<9}{text}", markup=False)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

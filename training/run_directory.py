@@ -157,9 +157,9 @@ class RunDirectory:
             file.flush()
             os.fsync(file.fileno())
 
-    def keep_metrics_until(self, step: int) -> None:
-        """Drops what `metrics.jsonl` says of epochs that end after a training step."""
-        kept = [line for line in self.read_metrics() if line["step"] <= step]
+    def keep_metrics_until(self, step: int, metrics: list[dict[str, float]]) -> None:
+        """Leaves in `metrics.jsonl` what lines say of epochs that end by a training step."""
+        kept = [line for line in metrics if line["step"] <= step]
         _write_whole(self.metrics_jsonl, "".join(json.dumps(line) + "\n" for line in kept))
 
     def _delete_earlier_run(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from .. import checkpoints, models
+from ..models.batch_norm import BatchNorm
 from .ema import MovingAverages
 from .optimizers import create_optimizer
 from .recipes import TrainConfig
@@ -164,7 +165,20 @@ def create_training_model(
         dtype=config.precision,
         **{name: value for name, value in options.items() if value is not None},
     )
+    if config.sync_batch_norm:
+        synchronize_batch_norm(net)
     return TrainingModel(net, config, num_classes, total_examples, accuracy)
+
+
+def synchronize_batch_norm(net: keras.Model) -> None:
+    """Lets a native model's batch norm take its statistics over all replicas.
+
+    Args:
+        net: A model that has not been traced yet.
+    """
+    for layer in net._flatten_layers():
+        if isinstance(layer, BatchNorm):
+            layer.synchronized = True
 
 
 def start_from_checkpoint(model: TrainingModel, config: TrainConfig) -> str | None:

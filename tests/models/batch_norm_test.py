@@ -200,7 +200,17 @@ def test_config_makes_the_same_layer():
     assert copy.get_config() == layer.get_config()
 
 
-@pytest.mark.parametrize("bad", [{"axis": 1}, {"renorm": True}, {"synchronized": True}])
+@pytest.mark.parametrize("bad", [{"axis": 1}, {"renorm": True}])
 def test_what_tf1_statistics_exclude(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         BatchNorm(momentum=MOMENTUM, epsilon=EPSILON, scale=True, **bad)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_synchronized_on_one_device_is_the_same_function(shape):
+    own, together = make(shape), make(shape, synchronized=True)
+    together.set_weights(own.get_weights())
+    x = images(shape)
+    assert_close(together(x, training=True), own(x, training=True), SAME)
+    for one, other in zip(together.weights, own.weights, strict=True):
+        assert_close(one.numpy(), other.numpy(), SAME)

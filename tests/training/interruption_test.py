@@ -14,7 +14,7 @@ from shimzoo.training.interruption import stop_on_signals
 
 with stop_on_signals() as request:
     signal.raise_signal(signal.{first})
-    print("asked by", request.signal_number, flush=True)
+    print("asked by", request.signal_number(), flush=True)
     signal.raise_signal(signal.{second})
     print("still here", flush=True)
 """
@@ -24,9 +24,9 @@ with stop_on_signals() as request:
 def test_the_first_signal_is_a_request_and_handlers_are_put_back(number):
     before = signal.getsignal(number)
     with stop_on_signals() as request:
-        assert request.signal_number is None
+        assert request.signal_number() is None
         signal.raise_signal(number)
-        assert request.signal_number == number
+        assert request.signal_number() == number
     assert signal.getsignal(number) is before
 
 
@@ -49,9 +49,15 @@ def test_in_another_thread_signals_are_left_alone():
 
     def work():
         with stop_on_signals() as request:
-            seen.append((request.signal_number, signal.getsignal(signal.SIGINT)))
+            seen.append((request.signal_number(), signal.getsignal(signal.SIGINT)))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
     assert seen == [(None, before)]
+
+
+def test_several_processes_act_on_what_they_agree_on():
+    with stop_on_signals(lambda number: number or signal.SIGTERM) as request:
+        assert request.received is None
+        assert request.signal_number() == signal.SIGTERM

@@ -55,6 +55,8 @@ BAD = [
     ("profile", (0, 2), "a first and a last step"),
     ("seed", -1, "from 0"),
     ("seed", 2**31, "to 2147483647"),
+    ("strategy", "mirored", "multi_worker"),
+    ("replicas", 0, "1 or more"),
 ]
 
 
@@ -118,3 +120,17 @@ def test_the_limits_themselves_are_allowed():
         max_shift=0.0,
         seed=2**31 - 1,
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"replicas": 2}, "for strategy='mirrored' only"),
+        ({"sync_batch_norm": True, "stage": "shimmed"}, "needs stage='native'"),
+        ({"sync_batch_norm": True, "strategy": "parameter_server"}, "never wait"),
+        ({"jit_compile": True, "strategy": "multi_worker"}, "leave it out"),
+    ],
+)
+def test_settings_that_exclude_each_other_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(DEMO.config, **settings)

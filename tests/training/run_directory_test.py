@@ -195,7 +195,7 @@ def test_metrics_survive_a_line_that_was_cut_off(run):
     with open(run.metrics_jsonl, "a") as file:
         file.write('{"epoch": 3, "st')
     assert [line["epoch"] for line in run.read_metrics()] == [1, 2]
-    run.keep_metrics_until(43)
+    run.keep_metrics_until(43, run.read_metrics())
     run.append_metrics({"epoch": 2, "step": 44, "again": True})
     assert run.read_metrics() == [
         {"epoch": 1, "step": 22},

@@ -13,25 +13,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo import checkpoints, cli, models
-from shimzoo.training import DEMO, TrainingInterrupted, callbacks, datasets, run, train
+from shimzoo.training import DEMO, TrainingInterrupted, callbacks, input_pipeline, run, train
 from shimzoo.training.run_directory import RunDirectory
+
+from .few_digits import load_few
 
 STEPS, EPOCHS = 6, 3
 CONFIG = dataclasses.replace(
     DEMO.config, batch_size=16, epochs=EPOCHS, warmup_examples=64, dropout_keep_prob=0.5
 )
+# What differs from run to run.
+TIMED = ("seconds", "images_per_second", "input_wait_s")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _few_digits():
-    """A dataset of 100 training and 40 test images, for short runs."""
-
-    def load_few(name, *_):
-        digits = datasets.load_dataset(name)
-        train = datasets.ArraySplit(digits.train.images[:100], digits.train.labels[:100], 10)
-        test = datasets.ArraySplit(digits.test.images[:40], digits.test.labels[:40], 10)
-        return dataclasses.replace(digits, train=train, test=test)
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "load_dataset", load_few)
         yield
@@ -73,10 +69,7 @@ def restored(path, stage="native"):
 
 def without_times(directory):
     lines = RunDirectory(directory).read_metrics()
-    return [
-        {k: v for k, v in line.items() if k not in ("seconds", "images_per_second")}
-        for line in lines
-    ]
+    return [{k: v for k, v in line.items() if k not in TIMED} for line in lines]
 
 
 def test_a_run_writes_all_that_it_promises(whole):
@@ -144,7 +137,7 @@ def epochs_in_events(directory):
 def test_the_final_weights_give_the_test_accuracy_that_is_reported(whole):
     model = restored(whole.directory / "final.weights.h5")
     model.compile(metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")])
-    test = run.evaluation_batches(run.load_dataset("digits").test, CONFIG)
+    test = input_pipeline.evaluation_batches(run.load_dataset("digits").test, CONFIG)
     logits = np.concatenate([model(images, training=False) for images, _, _ in test])
     labels = np.concatenate([labels for _, labels, _ in test])
     assert np.mean(logits.argmax(axis=1) == labels) == pytest.approx(whole.test_accuracy)
@@ -201,12 +194,29 @@ def stopped(stopped_once, tmp_path):
     return shutil.copytree(stopped_once, tmp_path / "run")
 
 
-def test_a_damaged_or_lost_checkpoint_is_named_and_the_run_left_as_it_is(stopped, tmp_path):
+def cut_off(checkpoint):
+    file = next(checkpoint.parent.glob(f"{checkpoint.name}.data-*"))
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def test_after_a_damaged_checkpoint_the_one_before_is_taken_and_named(whole, stopped, capsys):
+    cut_off(stopped / "checkpoints" / "step-13")
+    result = train(CONFIG, out=stopped, resume=True)
+    assert re.search(
+        r"^resumed  after 12 of 18 steps, from '.*/step-12', as '.*/step-13' is damaged",
+        capsys.readouterr().out,
+        re.MULTILINE,
+    )
+    for weight, expected in zip(final_weights(result), final_weights(whole), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_without_a_whole_checkpoint_a_run_is_left_as_it_is(stopped, tmp_path):
     metrics = (stopped / "metrics.jsonl").read_text()
-    newest = sorted((stopped / "checkpoints").glob("step-*.data-*"))[-1]
-    assert "step-13" in newest.name
-    newest.write_bytes(newest.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"step-13' is damaged.*name '.*step-12' in the file"):
+    for step in (12, 13):
+        cut_off(stopped / "checkpoints" / f"step-{step}")
+    message = r"step-13' and '.*step-12' are damaged, and there is no other checkpoint"
+    with pytest.raises(ValueError, match=message):
         train(CONFIG, out=stopped, resume=True)
     (stopped / "checkpoints").rename(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match="metrics of several epochs and no checkpoint"):
@@ -220,8 +230,8 @@ def test_without_a_state_file_the_newest_checkpoint_is_taken(stopped, stop_at, c
     with pytest.raises(TrainingInterrupted):
         train(CONFIG, out=stopped, resume=True)
     assert re.search(
-        "^resumed  after 13 of 18 steps, from '.*/step-13', the newest one there, as there is no "
-        "file 'checkpoint'",
+        "^resumed  after 13 of 18 steps, from '.*/step-13', the newest one there, as no file "
+        "'checkpoint' names one",
         capsys.readouterr().out,
         re.MULTILINE,
     )

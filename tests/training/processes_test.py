@@ -1,0 +1,133 @@
+"""Runs of several processes: they train as one, and go on after one of them was killed."""
+
+import json
+import math
+import signal
+
+import pytest
+import tensorflow as tf
+
+from . import processes
+
+MIRRORED = {"strategy": "mirrored", "replicas": 2}
+SPREAD = {"strategy": "multi_worker"}
+SERVED = {"strategy": "parameter_server"}
+SETTINGS = {
+    "model": "mobilenet_v1_0.25_128",
+    "stage": "native",
+    "image_size": 32,
+    "batch_size": 20,
+    "epochs": 3,
+    "warmup_examples": 60,
+    "dropout_keep_prob": 0.5,
+}
+# Sums of the same numbers over processes or devices, in the same order.
+TOLERANCE = 1e-6
+
+
+def job(out, strategy, **more):
+    return {"config": SETTINGS | strategy, "out": str(out), **more}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The directory of a run of one process with two replicas."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    code, output = processes.run(job(out, MIRRORED))
+    assert code == 0, output
+    return out
+
+
+def assert_ok(results):
+    for code, output in results:
+        assert code == 0, output
+
+
+@pytest.mark.parametrize("origin", ["TF_CONFIG", pytest.param("SLURM", marks=pytest.mark.large)])
+def test_two_workers_train_as_one_process_with_two_replicas(alone, origin, tmp_path):
+    out = tmp_path / "run"
+    port = processes.free_port_pair()
+
+    def step_of_slurm(number):
+        return {
+            "SLURM_PROCID": str(number),
+            "SLURM_STEP_NUM_TASKS": "2",
+            "SLURM_STEP_NODELIST": "localhost",
+            "SLURM_STEP_TASKS_PER_NODE": "2",
+            "SLURM_STEP_RESV_PORTS": f"{port}-{port + 1}",
+        }
+
+    environment = step_of_slurm if origin == "SLURM" else None
+    results = processes.run_cluster([job(out, SPREAD)] * 2, ["worker"] * 2, environment)
+    assert_ok(results)
+    processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
+    record = json.loads((out / "config.json").read_text())["resolved"]
+    assert (record["strategy"], record["replicas"]) == ("multi_worker", 2)
+    # One of them tells what goes on and writes.
+    assert ["3 epochs of 5 steps" in output for _, output in results] == [True, False]
+
+
+def test_a_run_on_two_replicas_goes_on_where_it_was(alone, tmp_path):
+    out = tmp_path / "run"
+    code, output = processes.run(job(out, MIRRORED, step=7, signal=signal.SIGTERM))
+    assert code == 128 + signal.SIGTERM, output
+    code, output = processes.run(job(out, MIRRORED, resume=True))
+    assert code == 0, output
+    processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
+
+
+def test_workers_stop_together_when_one_is_to_stop_and_go_on_where_they_were(alone, tmp_path):
+    out = tmp_path / "run"
+    preempted = job(out, SPREAD, step=7, signal=signal.SIGTERM)
+    results = processes.run_cluster([job(out, SPREAD), preempted], ["worker"] * 2)
+    assert [code for code, _ in results] == [128 + signal.SIGTERM] * 2, results
+    assert (out / "checkpoints" / "step-7.index").exists()
+    assert_ok(processes.run_cluster([job(out, SPREAD, resume=True)] * 2, ["worker"] * 2))
+    processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
+
+
+def test_after_a_worker_was_killed_all_start_again_and_end_as_if_nothing_was(alone, tmp_path):
+    out = tmp_path / "run"
+    killed = job(out, SPREAD, step=12, signal=signal.SIGKILL)
+    (chief, output), (worker, _) = processes.run_cluster([job(out, SPREAD), killed], ["worker"] * 2)
+    assert worker == -signal.SIGKILL
+    assert chief == 1, output
+    assert "error: The run in" in output
+    assert "--resume continues it" in output
+    assert_ok(processes.run_cluster([job(out, SPREAD, resume=True)] * 2, ["worker"] * 2))
+    processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
+
+
+@pytest.mark.large
+def test_workers_with_other_settings_are_told_before_training(tmp_path):
+    other = job(tmp_path / "run", SPREAD)
+    other["config"] = other["config"] | {"learning_rate": 0.5}
+    results = processes.run_cluster([job(tmp_path / "run", SPREAD), other], ["worker"] * 2)
+    for code, output in results:
+        assert code == 2, output
+        assert "don't have the same settings" in output
+
+
+def test_a_worker_with_a_parameter_server_trains_as_one_device(tmp_path):
+    code, output = processes.run(job(tmp_path / "one", {"strategy": "one_device"}))
+    assert code == 0, output
+    out = tmp_path / "served"
+    assert_ok(processes.run_cluster([job(out, SERVED)] * 3, ["chief", "ps", "worker"]))
+    processes.assert_same_run(out, tmp_path / "one", SETTINGS, TOLERANCE)
+
+
+@pytest.mark.large
+def test_two_workers_with_two_parameter_servers_take_all_steps_between_them(tmp_path):
+    out = tmp_path / "run"
+    roles = ["chief", "ps", "ps", "worker", "worker"]
+    slow = SERVED | {"learning_rate": 0.01}
+    assert_ok(processes.run_cluster([job(out, slow)] * 5, roles))
+    assert [line["step"] for line in processes.metrics(out)] == [5, 10, 15]
+    assert all(math.isfinite(line["test_loss"]) for line in processes.metrics(out))
+    checkpoint = tf.train.load_checkpoint(str(out / "checkpoints"))
+    (iterations,) = (
+        checkpoint.get_tensor(name)
+        for name in checkpoint.get_variable_to_shape_map()
+        if "optimizer/_iterations" in name
+    )
+    assert iterations == 15

@@ -1,0 +1,119 @@
+"""Strategies by name: which one `auto` is, what each refuses, and that devices train as one."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from shimzoo import models
+from shimzoo.training import DEMO, input_pipeline, strategies, training_model
+
+from .few_digits import load_few
+
+CONFIG = dataclasses.replace(DEMO.config, batch_size=20, learning_rate=0.01)
+STEPS = 4
+# Of float64, after four steps of training from fresh weights, where each step multiplies a
+# difference by about a thousand.
+TOLERANCE = 1e-6
+
+
+def with_strategy(name, **settings):
+    return dataclasses.replace(CONFIG, strategy=name, **settings)
+
+
+def test_auto_is_one_device_here_and_several_workers_with_tf_config(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert strategies.resolve(CONFIG).strategy == "one_device"
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    assert strategies.resolve(CONFIG).strategy == "multi_worker"
+    monkeypatch.delenv("TF_CONFIG")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one", "two"])
+    assert strategies.resolve(CONFIG).strategy == "mirrored"
+
+
+def test_a_batch_that_replicas_cannot_share_is_refused(monkeypatch):
+    config = with_strategy("mirrored", replicas=2, batch_size=15)
+    with pytest.raises(ValueError, match=r"batch_size=15.*shared by 2 replicas: take a multiple"):
+        strategies.place(config, None)
+    cluster = {"worker": ["localhost:1", "localhost:2"]}
+    task = {"type": "worker", "index": 0}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    with pytest.raises(ValueError, match="shared by 2 workers"):
+        strategies.find_cluster(with_strategy("multi_worker", batch_size=15))
+
+
+def test_more_replicas_than_there_are_devices_are_refused():
+    tf.config.list_logical_devices()
+    with pytest.raises(ValueError, match=r"replicas=20.*has \d+ CPU"):
+        strategies.place(with_strategy("mirrored", replicas=20), None)
+
+
+@pytest.mark.parametrize("name", ["local", "no-such-tpu"])
+def test_without_a_tpu_that_is_one_line(name, monkeypatch):
+    monkeypatch.setenv("TPU_NAME", name)
+    with pytest.raises(ValueError, match=f"found no TPU named '{name}'") as raised:
+        strategies.place(with_strategy("tpu"), None)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 250
+
+
+def train(strategy, synchronized):
+    """Loss of each step, and the weights after them, from the same start on the same batches."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = models.create(
+            CONFIG.model,
+            num_classes=10,
+            input_size=CONFIG.image_size,
+            weight_decay=1e-2,
+            dropout_keep_prob=1.0,
+            batch_norm_decay=0.9,
+        )
+        if synchronized:
+            training_model.synchronize_batch_norm(model)
+        model.compile(
+            keras.optimizers.SGD(CONFIG.learning_rate, momentum=0.9, nesterov=True),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=False,
+        )
+    losses = []
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda _, logs: losses.append(logs["loss"])
+    )
+    # An epoch of one step each, so that a loss is that step's own.
+    model.fit(
+        input_pipeline.training_batches(load_few("digits").train, CONFIG),
+        epochs=STEPS,
+        steps_per_epoch=1,
+        shuffle=False,
+        verbose=0,
+        callbacks=[record],
+    )
+    return losses, {weight.path: weight.numpy() for weight in model.weights}
+
+
+@pytest.fixture
+def _float64():
+    """So that rounding, which training from fresh weights multiplies, stays out of sight."""
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
+
+
+@pytest.mark.usefixtures("_float64")
+def test_two_replicas_train_as_one_device_with_the_same_global_batch():
+    two = strategies.place(with_strategy("mirrored", replicas=2), None).strategy
+    losses, weights = train(two, synchronized=True)
+    expected_losses, expected = train(tf.distribute.get_strategy(), synchronized=False)
+    np.testing.assert_allclose(losses, expected_losses, rtol=TOLERANCE)
+    for path, value in expected.items():
+        atol = TOLERANCE * np.abs(value).max()
+        np.testing.assert_allclose(weights[path], value, rtol=0, atol=atol, err_msg=path)
+    # Norms of each replica's own share, as TF-Slim's clones have them, are another function.
+    own, _ = train(two, synchronized=False)
+    assert abs(own[0] - expected_losses[0]) > 1e-3

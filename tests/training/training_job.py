@@ -1,0 +1,54 @@
+"""A training run in a process of its own, that is killed, restarted, or a task of a cluster.
+
+Arguments: a JSON object with "config", `TrainConfig`'s fields; "out"; "resume"; and, if a signal is
+to come to this process, its number as "signal", after which step as "step", and how long after that
+as "delay_s".
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import threading
+
+from shimzoo.training import DEMO, TrainingFailed, TrainingInterrupted, callbacks, run, train
+
+from .few_digits import load_few
+
+
+def signal_at(step, number, delay_s):
+    count = callbacks.CountSteps.on_train_batch_end
+
+    def count_and_signal(self, batch, logs=None):
+        count(self, batch, logs)
+        if self._position.step != step:
+            return
+        if delay_s:
+            threading.Timer(delay_s, os.kill, (os.getpid(), number)).start()
+        else:
+            os.kill(os.getpid(), number)
+
+    callbacks.CountSteps.on_train_batch_end = count_and_signal
+
+
+def main() -> int:
+    job = json.loads(sys.argv[1])
+    run.load_dataset = load_few
+    if "signal" in job:
+        signal_at(job["step"], job["signal"], job.get("delay_s"))
+    try:
+        config = dataclasses.replace(DEMO.config, **job["config"])
+        train(config, out=job["out"], resume=job.get("resume", False))
+    except TrainingInterrupted as interruption:
+        return 128 + interruption.signal_number
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except TrainingFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""`fit` over several processes, which Keras 3's own can't do.
+
+The step is the model's: loss, metrics, gradients and optimizer are Keras', and so are the
+callbacks. Only what runs the step, and where its results come from, is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from .strategies import Placement
+
+Logs = dict[str, float]
+
+
+def fit(
+    model: keras.Model,
+    placement: Placement,
+    training_batches: Callable[[int, int], tf.data.Dataset],
+    *,
+    initial_epoch: int,
+    epochs: int,
+    steps_per_epoch: int,
+    validation_batches: tf.data.Dataset,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Trains a model as `keras.Model.fit` does.
+
+    Under multi_worker every process calls this, and the steps of all are one. Under
+    parameter_server the chief calls it, and each step is one worker's; callbacks are called once
+    the step that they are told of is done, so with several workers later ones can be under way.
+
+    Args:
+        model: Compiled under the placement's strategy.
+        placement: The strategy and this process' place in it.
+        training_batches: Called with a number of workers and the index of one of them; gives that
+            worker's batches, of as many images for each.
+        initial_epoch: The first epoch, from 0.
+        epochs: The epoch to stop before.
+        steps_per_epoch: Steps in each.
+        validation_batches: All of them; each process takes its share.
+        callbacks: As for Keras' `fit`.
+    """
+    make = _AsynchronousSteps if placement.name == "parameter_server" else _CollectiveSteps
+    steps = make(model, placement, training_batches)
+    called = keras.callbacks.CallbackList(
+        list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch, verbose=0
+    )
+    called.on_train_begin()
+    logs: Logs = {}
+    for epoch in range(initial_epoch, epochs):
+        model.reset_metrics()
+        called.on_epoch_begin(epoch)
+        for step in range(steps_per_epoch):
+            called.on_train_batch_begin(step)
+            logs = steps.train()
+            called.on_train_batch_end(step, logs)
+        logs = steps.finish_epoch()
+        called.on_test_begin()
+        results = steps.evaluate(validation_batches)
+        called.on_test_end(results)
+        logs |= {f"val_{name}": value for name, value in results.items()}
+        called.on_epoch_end(epoch, logs)
+    called.on_train_end(logs)
+
+
+class _CollectiveSteps:
+    """Steps in which every process takes its share of the global batch."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        placement: Placement,
+        training_batches: Callable[[int, int], tf.data.Dataset],
+    ) -> None:
+        self._model = model
+        self._strategy = placement.strategy
+        self._cluster = placement.cluster
+        # Replicas of one process, each with rows of its own.
+        self._local = self._strategy.num_replicas_in_sync // self._cluster.num_workers
+        batches = self._strategy.distribute_datasets_from_function(
+            lambda context: self._rows(context, training_batches)
+        )
+        self._batches = iter(batches)
+        self._train_step = tf.function(self._step)
+        self._test_step = tf.function(self._test)
+        self._results = tf.function(model.get_metrics_result)
+
+    def _rows(
+        self,
+        context: tf.distribute.InputContext,
+        training_batches: Callable[[int, int], tf.data.Dataset],
+    ) -> tf.data.Dataset:
+        workers, index = context.num_input_pipelines, context.input_pipeline_id
+        replicas = [
+            training_batches(workers * self._local, index * self._local + replica)
+            for replica in range(self._local)
+        ]
+        if self._local == 1:
+            return replicas[0]
+        # The strategy hands a process' batches to its replicas in turn.
+        turns = tf.data.Dataset.range(self._local).repeat()
+        return tf.data.Dataset.choose_from_datasets(replicas, turns)
+
+    def _step(self, batches: Iterator[Any]) -> dict[str, tf.Tensor]:
+        self._strategy.run(self._model.train_step, args=(next(batches),))
+        return self._model.get_metrics_result()
+
+    def train(self) -> Logs:
+        return _as_floats(self._train_step(self._batches))
+
+    def finish_epoch(self) -> Logs:
+        return _as_floats(self._results())
+
+    def evaluate(self, batches: tf.data.Dataset) -> Logs:
+        self._model.reset_metrics()
+        own = batches.shard(*_task_of(self._cluster))
+        # No process waits for another here, so that their numbers of batches may differ.
+        for group in _groups(own, self._local):
+            self._test_step(*(self._of_each(values) for values in zip(*group, strict=True)))
+        return self.finish_epoch()
+
+    def _of_each(self, values: Sequence[Any]) -> Any:
+        """One value for each replica of this process."""
+        parts = [tf.nest.flatten(value) for value in values]
+        spread = [
+            self._strategy.experimental_distribute_values_from_function(
+                lambda context, column=column: column[
+                    context.replica_id_in_sync_group % self._local
+                ]
+            )
+            for column in zip(*parts, strict=True)
+        ]
+        return tf.nest.pack_sequence_as(values[0], spread)
+
+    def _test(self, batch: Any, is_real: Any) -> None:
+        def step(batch: Any, is_real: tf.Tensor) -> None:
+            if is_real:
+                self._model.test_step(batch)
+
+        self._strategy.run(step, args=(batch, is_real))
+
+
+class _AsynchronousSteps:
+    """Steps that workers take on their own, on variables that parameter servers keep."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        placement: Placement,
+        training_batches: Callable[[int, int], tf.data.Dataset],
+    ) -> None:
+        self._model = model
+        self._coordinator = tf.distribute.coordinator.ClusterCoordinator(placement.strategy)
+        workers = len(placement.cluster.tasks["worker"])
+
+        def batches_of_this_worker() -> tf.data.Dataset:
+            each = [training_batches(workers, index) for index in range(workers)]
+            if workers == 1:
+                return each[0]
+            # One function is traced for all workers, and only in it each knows its index.
+            index = tf.distribute.coordinator.experimental_get_current_worker_index()
+            turns = tf.data.Dataset.from_tensors(tf.cast(index, tf.int64)).repeat()
+            return tf.data.Dataset.choose_from_datasets(each, turns)
+
+        self._batches = iter(self._coordinator.create_per_worker_dataset(batches_of_this_worker))
+
+        @tf.function
+        def step(batches: Iterator[Any]) -> None:
+            placement.strategy.run(lambda batch: _run(model.train_step, batch), (next(batches),))
+
+        self._train_step = step
+        self._test_step = tf.function(lambda batch: _run(model.test_step, batch))
+        # A step under way for each worker, and one more waiting for it.
+        self._waiting: list[Any] = []
+        self._depth = workers
+
+    def train(self) -> Logs:
+        self._waiting.append(self._coordinator.schedule(self._train_step, args=(self._batches,)))
+        while len(self._waiting) >= self._depth:
+            self._waiting.pop(0).fetch()
+        return self._result()
+
+    def finish_epoch(self) -> Logs:
+        self._coordinator.join()
+        self._waiting.clear()
+        return self._result()
+
+    def evaluate(self, batches: tf.data.Dataset) -> Logs:
+        """On the chief, which nothing else keeps busy now."""
+        self._model.reset_metrics()
+        for batch in batches:
+            self._test_step(batch)
+        return self._result()
+
+    def _result(self) -> Logs:
+        return _as_floats(self._model.get_metrics_result())
+
+
+def _run(step: Callable[[Any], Any], batch: Any) -> None:
+    step(batch)
+
+
+def _task_of(cluster: Any) -> tuple[int, int]:
+    """Number of workers, and this one's index among them; a chief is the first."""
+    chiefs = len(cluster.tasks.get("chief", ()))
+    return cluster.num_workers, cluster.index + (chiefs if cluster.role == "worker" else 0)
+
+
+def _groups(batches: tf.data.Dataset, size: int) -> Iterator[list[tuple[Any, tf.Tensor]]]:
+    """So many batches at a time, each with whether it is one or only fills the last group."""
+    group: list[tuple[Any, tf.Tensor]] = []
+    for batch in batches:
+        group.append((batch, tf.constant(True)))
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        filler = (group[0][0], tf.constant(False))
+        yield group + [filler] * (size - len(group))
+
+
+def _as_floats(results: dict[str, Any]) -> Logs:
+    return {name: float(value) for name, value in results.items()}

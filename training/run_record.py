@@ -1,0 +1,77 @@
+"""What a run tells of itself at its start: to `config.json` and to the user."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+
+import keras
+
+from . import provenance
+from .datasets import Dataset
+from .recipes import TrainConfig
+from .strategies import Placement
+
+
+def count_parameters(model: keras.Model) -> int:
+    """The trainable numbers of a model."""
+    return sum(int(variable.value.shape.num_elements()) for variable in model.trainable_weights)
+
+
+def record(
+    config: TrainConfig, model: keras.Model, dataset: Dataset, steps: int, placement: Placement
+) -> dict[str, Any]:
+    """What `config.json` says: settings, what they led to, and what made the run.
+
+    Args:
+        config: The run's settings.
+        model: The model as it is trained.
+        dataset: What it is trained on.
+        steps: Training steps in an epoch.
+        placement: The run's strategy.
+
+    Returns:
+        What JSON can hold.
+    """
+    return {
+        "config": dataclasses.asdict(config),
+        "resolved": {
+            "parameters": count_parameters(model),
+            "train_images": len(dataset.train),
+            "test_images": len(dataset.test),
+            "class_names": dataset.class_names,
+            "steps_per_epoch": steps,
+            "optimizer": model.optimizer.name,
+            "jit_compile": model.jit_compile,
+            "precision": config.precision,
+            "strategy": placement.name,
+            "replicas": placement.strategy.num_replicas_in_sync,
+            "cluster": None if placement.cluster is None else dict(placement.cluster.tasks),
+            "devices": provenance.devices(),
+        },
+        "versions": provenance.versions(),
+        "git_revision": provenance.git_revision(),
+        "command": provenance.command(),
+        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def start_lines(
+    config: TrainConfig, model: keras.Model, dataset: Dataset, steps: int, placement: Placement
+) -> dict[str, str]:
+    """What the user is told, by name; arguments as of `record`."""
+    size = config.image_size
+    return {
+        "model": f"{config.model}, {config.stage}, {count_parameters(model):,} parameters",
+        "dataset": f"{config.dataset}, {len(dataset.train):,} training and {len(dataset.test):,} "
+        f"test images, at {size}x{size}",
+        "steps": f"{_counted(config.epochs, 'epoch')} of {_counted(steps, 'step')}, "
+        f"global batch {config.batch_size}",
+        "rate": f"{config.optimizer}, {config.schedule} from {config.learning_rate}",
+        "compute": f"{placement}, {config.precision}, jit_compile {model.jit_compile}",
+    }
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

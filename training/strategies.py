@@ -1,0 +1,259 @@
+"""How devices and processes share a run's work: `tf.distribute`'s strategies, by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import zlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from . import clusters
+from .recipes import TrainConfig
+
+if TYPE_CHECKING:
+    from .clusters import Cluster
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """A strategy and this process' place in it.
+
+    Args:
+        name: One of `limits.STRATEGIES`, without "auto".
+        strategy: TensorFlow's object.
+        cluster: The processes, if they are several.
+    """
+
+    name: str
+    strategy: tf.distribute.Strategy
+    cluster: Cluster | None = None
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.cluster is None or self.cluster.is_chief
+
+    @property
+    def keras_can_fit(self) -> bool:
+        """Whether `keras.Model.fit` works: Keras 3 handles no values of several processes."""
+        return self.cluster is None
+
+    @property
+    def reads_input_itself(self) -> bool:
+        """Whether this process reads the images that it trains on."""
+        return self.name != "parameter_server"
+
+    def __str__(self) -> str:
+        replicas = self.strategy.num_replicas_in_sync
+        text = f"{self.name}, {replicas} replica{'' if replicas == 1 else 's'}"
+        if self.name == "parameter_server":
+            workers, servers = (len(self.cluster.tasks[role]) for role in ("worker", "ps"))
+            return f"{self.name}, {workers} worker(s) and {servers} server(s), asynchronous"
+        return text if self.cluster is None else f"{text} in {self.cluster.num_workers} processes"
+
+    def agree_on_signal(self, number: int | None) -> int | None:
+        """What all processes act on when some have received a signal.
+
+        To be called by all of them at the same point of the run.
+
+        Args:
+            number: `signal.SIGINT`, `signal.SIGTERM`, or None if none came to this process.
+
+        Returns:
+            The same for all: SIGTERM if that came to any, else SIGINT if that did, else None.
+        """
+        if self.name != "multi_worker":
+            return number
+        counts = self._sum([float(number == asked) for asked in _STOPPING])
+        return next((one for one, count in zip(_STOPPING, counts, strict=True) if count), None)
+
+    def check_agreement(self, config: TrainConfig, first_step: int) -> None:
+        """Makes sure that all processes run the same settings from the same step.
+
+        Raises:
+            ValueError: They don't; raised by all of them.
+        """
+        if self.name != "multi_worker":
+            return
+        settings = zlib.crc32(repr(config).encode()) & 0xFFFF
+        own = [float(settings), float(first_step)]
+        # Equal numbers have no variance.
+        sums, squares = self._sum(own), self._sum([x * x for x in own])
+        count = self._sum([1.0])[0]
+        what = ("settings", "step that they start from")
+        differ = [
+            noun
+            for noun, total, square in zip(what, sums, squares, strict=True)
+            if total * total != square * count
+        ]
+        if differ:
+            raise ValueError(
+                f"The {self.cluster.num_workers} processes don't have the same "
+                f"{' and '.join(differ)}: start all with one command and, to resume, one --out on "
+                "a disk that they share."
+            )
+
+    def wait_for_all(self) -> None:
+        """Returns once all processes have come to this point."""
+        if self.name == "multi_worker":
+            self._sum([1.0])
+
+    def _sum(self, values: list[float]) -> list[float]:
+        """Adds up numbers of all replicas, of which those of one process have the same."""
+
+        @tf.function
+        def add(numbers: tf.Tensor) -> tf.Tensor:
+            of_each = self.strategy.run(tf.identity, args=(numbers,))
+            return self.strategy.reduce("SUM", of_each, axis=None)
+
+        return add(tf.constant(values, tf.float64)).numpy().tolist()
+
+
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+def resolve(config: TrainConfig) -> TrainConfig:
+    """Settles what "auto" means here.
+
+    Args:
+        config: A run's settings.
+
+    Returns:
+        The settings, with another strategy than "auto".
+
+    Raises:
+        ValueError: The strategy doesn't go with another setting.
+    """
+    if config.strategy != "auto":
+        return config
+    if clusters.has_several_processes("auto"):
+        strategy = "multi_worker"
+    elif len(tf.config.list_physical_devices("GPU")) > 1:
+        strategy = "mirrored"
+    else:
+        strategy = "one_device"
+    return dataclasses.replace(config, strategy=strategy)
+
+
+def find_cluster(config: TrainConfig) -> Cluster | None:
+    """The cluster that a run's strategy needs; connects to nothing yet.
+
+    Args:
+        config: A run's settings, resolved.
+
+    Returns:
+        The cluster; None where the strategy needs none.
+
+    Raises:
+        ValueError: What tells of the cluster is broken, or its workers can't share the batch.
+        OSError: This process' port is taken.
+        ModuleNotFoundError: On Kubernetes, its Python client is not installed.
+    """
+    if not clusters.has_several_processes(config.strategy):
+        return None
+    cluster = clusters.find(config.strategy)
+    if config.strategy == "multi_worker":
+        _check_divisible(config, cluster.num_workers, "workers")
+    cluster.check_port_is_free()
+    return cluster
+
+
+def place(config: TrainConfig, cluster: Cluster | None) -> Placement:
+    """Makes a run's strategy, before TensorFlow's first operation.
+
+    With a cluster this waits for its other processes.
+
+    Args:
+        config: A run's settings, resolved.
+        cluster: What `find_cluster` gave.
+
+    Returns:
+        The strategy and this process' place in it.
+
+    Raises:
+        ValueError: There are no such devices, or they can't share the batch.
+    """
+    try:
+        strategy = _MAKERS[config.strategy](config, cluster)
+    except tf.errors.OpError as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ValueError(f"strategy='{config.strategy}' can't start here: {reason}.") from error
+    if config.strategy != "parameter_server":
+        _check_divisible(config, strategy.num_replicas_in_sync, "replicas")
+    return Placement(config.strategy, strategy, cluster)
+
+
+def _check_divisible(config: TrainConfig, parts: int, what: str) -> None:
+    if config.batch_size % parts:
+        raise ValueError(
+            f"batch_size={config.batch_size} is the global batch, and can't be shared by {parts} "
+            f"{what}: take a multiple of {parts}."
+        )
+
+
+def _one_device(config: TrainConfig, cluster: None) -> tf.distribute.Strategy:
+    # That of the code around, if it has entered one.
+    return tf.distribute.get_strategy()
+
+
+def _mirrored(config: TrainConfig, cluster: None) -> tf.distribute.Strategy:
+    found = len(tf.config.list_physical_devices("GPU"))
+    if found == 0:
+        return tf.distribute.MirroredStrategy(_cpus(config.replicas or 1))
+    wanted = config.replicas or found
+    if wanted > found:
+        raise ValueError(f"replicas={wanted}, and this machine has {found} GPU(s).")
+    return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(wanted)])
+
+
+def _cpus(count: int) -> list[str]:
+    """Makes so many logical devices of the CPU; their work is the same as on as many GPUs."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration()] * count
+    try:
+        tf.config.set_logical_device_configuration(cpu, parts)
+    except RuntimeError:  # TensorFlow has been used, so it has as many as it has.
+        found = len(tf.config.list_logical_devices("CPU"))
+        if found < count:
+            raise ValueError(
+                f"replicas={count}, and TensorFlow, which has been used already, has {found} "
+                "CPU(s): make devices of the CPU at the start of the program."
+            ) from None
+    return [f"CPU:{i}" for i in range(count)]
+
+
+def _multi_worker(config: TrainConfig, cluster: Cluster) -> tf.distribute.Strategy:
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster.resolver())
+
+
+def _parameter_server(config: TrainConfig, cluster: Cluster) -> tf.distribute.Strategy:
+    return tf.distribute.ParameterServerStrategy(cluster.resolver())
+
+
+def _tpu(config: TrainConfig, cluster: None) -> tf.distribute.Strategy:
+    name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(name)
+        if name != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0].partition(". ")[0].rstrip(".")
+        raise ValueError(
+            f"strategy='tpu' found no TPU named {name!r} ({reason}): run on a TPU VM with "
+            "TensorFlow's TPU build (pip install tensorflow-tpu), or set TPU_NAME."
+        ) from error
+
+
+_MAKERS: dict[str, Callable[..., tf.distribute.Strategy]] = {
+    "one_device": _one_device,
+    "mirrored": _mirrored,
+    "multi_worker": _multi_worker,
+    "parameter_server": _parameter_server,
+    "tpu": _tpu,
+}
