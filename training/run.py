@@ -136,11 +136,7 @@ def train(
         with signals as request, _failures_named(position, directory):
             called = [
                 callbacks.CountSteps(position),
-                ReportBadExamples(
-                    run_input.bad,
-                    run_input.bad_in_test,
-                    functools.partial(console.print, markup=False),
-                ),
+                ReportBadExamples(run_input.bad, run_input.bad_in_test, _print_from_any_process),
                 callbacks.ShareStatistics(),
                 callbacks.StopOnBadLoss(position, config.learning_rate, checkpoint, directory),
                 throughput,
@@ -159,6 +155,11 @@ def train(
             result = _finish(model, config, written, start)
             placement.wait_for_all()
             return dataclasses.replace(result, directory=directory.path)
+
+
+def _print_from_any_process(line: str) -> None:
+    """Shows what only this process may know."""
+    rich.console.Console(highlight=False, soft_wrap=True).print(line, markup=False)
 
 
 def _choose(

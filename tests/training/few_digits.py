@@ -5,8 +5,8 @@ import dataclasses
 from shimzoo.training import datasets
 
 
-def load_few(name, *_, without_label=0):
-    """So many of the first images of both parts have no class, so that they weigh nothing."""
+def load_few(name, *_, without_label=()):
+    """The images of these numbers have no class in either part, so that they weigh nothing."""
     digits = datasets.load_dataset(name)
     train = _first(digits.train, 100, without_label)
     return dataclasses.replace(digits, train=train, test=_first(digits.test, 40, without_label))
@@ -14,5 +14,5 @@ def load_few(name, *_, without_label=0):
 
 def _first(split, number, without_label):
     labels = split.labels[:number].copy()
-    labels[:without_label] = -1
+    labels[[index for index in without_label if index < number]] = -1
     return datasets.ArraySplit(split.images[:number], labels, split.num_classes)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import tensorflow as tf
 from shimzoo import checkpoints, models
 from shimzoo.training.run_directory import RunDirectory
 
@@ -89,6 +90,13 @@ def metrics(out):
     return [{k: v for k, v in line.items() if k not in timed} for line in lines]
 
 
+def last_state(out):
+    """All numbers of a run's last checkpoint: weights, averages, and what the optimizer keeps."""
+    reader = tf.train.load_checkpoint(str(out / "checkpoints"))
+    dtypes = reader.get_variable_to_dtype_map()
+    return {name: reader.get_tensor(name) for name in dtypes if dtypes[name].is_floating}
+
+
 def assert_same_run(out, expected, config, tolerance):
     """That two runs have the same losses and weights, relative to the largest of each weight."""
     for line, other in zip(metrics(out), metrics(expected), strict=True):
@@ -96,8 +104,9 @@ def assert_same_run(out, expected, config, tolerance):
             np.testing.assert_allclose(
                 line[key], value, rtol=tolerance, atol=tolerance, err_msg=key
             )
-    ours, theirs = final_weights(out, config), final_weights(expected, config)
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        atol = tolerance * np.abs(value).max()
-        np.testing.assert_allclose(ours[name], value, rtol=0, atol=atol, err_msg=name)
+    for values_of in (lambda path: final_weights(path, config), last_state):
+        ours, theirs = values_of(out), values_of(expected)
+        assert ours.keys() == theirs.keys()
+        for name, value in theirs.items():
+            atol = tolerance * np.abs(value).max()
+            np.testing.assert_allclose(ours[name], value, rtol=0, atol=atol, err_msg=name)

@@ -1,11 +1,12 @@
 """A training run in a process of its own, that is killed, restarted, or a task of a cluster.
 
-Arguments: a JSON object with "config", `TrainConfig`'s fields; "out"; "resume"; and, if a signal is
-to come to this process, its number as "signal", after which step as "step", and how long after that
-as "delay_s".
+Arguments: a JSON object with "config", `TrainConfig`'s fields; "out"; "resume"; the numbers of
+images without a class as "without_label"; and, if a signal is to come to this process, its number as "signal",
+after which step as "step", and how long after that as "delay_s".
 """
 
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -33,7 +34,7 @@ def signal_at(step, number, delay_s):
 
 def main() -> int:
     job = json.loads(sys.argv[1])
-    run.load_dataset = load_few
+    run.load_dataset = functools.partial(load_few, without_label=job.get("without_label", ()))
     if "signal" in job:
         signal_at(job["step"], job["signal"], job.get("delay_s"))
     try:
