@@ -129,6 +129,7 @@ def test_the_limits_themselves_are_allowed():
         ({"sync_batch_norm": True, "stage": "shimmed"}, "needs stage='native'"),
         ({"sync_batch_norm": True, "strategy": "parameter_server"}, "never wait"),
         ({"jit_compile": True, "strategy": "multi_worker"}, "leave it out"),
+        ({"steps_per_execution": 2, "strategy": "multi_worker"}, "one step at a time"),
     ],
 )
 def test_settings_that_exclude_each_other_are_named(settings, message):

@@ -117,6 +117,7 @@ def test_metrics_have_a_line_an_epoch_and_the_result_is_the_last(whole):
     assert CONFIG.learning_rate > rates[0] > rates[1] > rates[2] >= 0.0
     assert all(line["images_per_second"] > 0 for line in lines)
     assert whole.images_per_second > 0
+    assert all(0 <= line["input_wait_s"] <= line["seconds"] for line in lines)
 
 
 def test_tensorboard_has_both_parts_of_every_epoch(whole):

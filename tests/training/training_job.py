@@ -1,8 +1,8 @@
 """A training run in a process of its own, that is killed, restarted, or a task of a cluster.
 
 Arguments: a JSON object with "config", `TrainConfig`'s fields; "out"; "resume"; the numbers of
-images without a class as "without_label"; and, if a signal is to come to this process, its number as "signal",
-after which step as "step", and how long after that as "delay_s".
+images without a class as "without_label"; and, if a signal is to come to this process, its number
+as "signal", after which step as "step", and how long after that as "delay_s".
 """
 
 import dataclasses

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo import checkpoints, models
+from shimzoo.models.batch_norm import BatchNorm
 from shimzoo.training import DEMO, training_model
 from shimzoo.training.training_model import TrainingModel
 
@@ -130,6 +131,16 @@ def test_what_weighs_nothing_changes_nothing():
 
 
 MODEL = "mobilenet_v1_0.25_128"
+
+
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_all_norms_of_the_net_are_synchronized_or_none(synchronized):
+    config = dataclasses.replace(CONFIG, sync_batch_norm=synchronized)
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    net = training_model.create_training_model(config, CLASSES, 1000, accuracy).net
+    norms = [layer for layer in net._flatten_layers() if isinstance(layer, BatchNorm)]
+    # MobileNet v1 has one behind its first convolution, and two in each of 13 blocks.
+    assert [norm.synchronized for norm in norms] == [synchronized] * 27
 
 
 @pytest.mark.parametrize("stage", models.STAGES)
