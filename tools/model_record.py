@@ -15,7 +15,7 @@ from ..models import options
 
 _LABEL_WIDTH = 28
 _NUMBER_WIDTH = 12
-_OPTION_WIDTH = 31
+_OPTION_WIDTH = 33
 _DEFAULT_WIDTH = 10
 _FIGURES = {
     "top1_percent": "top-1, percent",

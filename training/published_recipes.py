@@ -189,9 +189,10 @@ RECIPES: dict[str, Recipe] = {
             "epochs": 20,
             "warmup_examples": 60_000,
         },
-        source="Settings were chosen here.",
+        source="Settings and accuracy were found here: docs/results/fashion_mnist.",
         test_accuracy=0.91,
-        hardware="2 cores of an Intel Xeon at 2.8 GHz",
+        hardware="2 cores of an AMD EPYC, busy with other work too",
+        minutes=13,
     ),
     "mobilenet_v1": Recipe(
         settings=_on_imagenet(

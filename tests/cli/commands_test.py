@@ -48,7 +48,8 @@ def test_show_prints_the_record(capsys):
     assert "multiply-adds, millions 14.00 13.57" in lines
 
 
-def test_show_says_what_was_not_published_and_what_differs(capsys):
+def test_show_says_what_was_not_published_and_what_differs(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     out = shimzoo(capsys, "show", "resnet_v1_50")[1]
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert "multiply-adds, millions 3800 3482" in lines
