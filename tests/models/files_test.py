@@ -146,6 +146,13 @@ def test_the_shared_files_have_one_subject_each(folder):
 
 
 @every_folder
+def test_a_figure_is_told_once(folder):
+    for file in (MODELS / folder).glob("*.py"):
+        told = re.findall(r"top-?[15]|\d %", file.read_text(), re.IGNORECASE)
+        assert bool(told) == (file.name == "published.py"), file.name
+
+
+@every_folder
 def test_a_number_of_a_paper_is_in_no_version(folder):
     """They are in the files that all versions read; these here are of indices, halves and ReLU6."""
     allowed = {0, 1, 2, 3, 6}
