@@ -18,6 +18,7 @@ import rich.table
 import tensorflow as tf
 
 from .. import checkpoints, models
+from ..checkpoints.fitting import Rules
 from .noise_weights import MOVING, by_name, fill, settle
 
 # Of the largest value of what is compared: float32 sums in another order, and sums of those over
@@ -63,6 +64,7 @@ def compare(
     second: keras.Model,
     images: np.ndarray,
     *,
+    rename: Mapping[str, str] | None = None,
     tolerance: float = TOLERANCE,
     gradient_tolerance: float = GRADIENT_TOLERANCE,
 ) -> list[Rung]:
@@ -78,6 +80,9 @@ def compare(
             are those of a training step afterwards.
         second: Another, such as its migration. Its weights are overwritten.
         images: What they are called with, `[B, ...]`.
+        rename: What in the first model is called how in the second, as `checkpoints.restore` takes
+            it: `{"Net/": "/"}` for a functional model, whose variables have no scope. Names that
+            no rule matches stay.
         tolerance: What two values may differ by, as a share of the largest absolute value.
         gradient_tolerance: Likewise for gradients.
 
@@ -85,12 +90,13 @@ def compare(
         The rungs, in order. If the variables are not the same, there is no other.
 
     Raises:
-        ValueError: A model has no weights yet, has two of one name, or does not give one tensor.
+        ValueError: A model has no weights yet, has two of one name, or does not give one tensor; or
+            `rename` has what is no regular expression, or makes one name of two.
     """
     for model in (first, second):
         if not model.built:
             raise ValueError(f"{model.name} has no weights yet: call it with images once.")
-    weights = [by_name(model) for model in (first, second)]
+    weights = [_renamed(by_name(first), Rules(rename)), by_name(second)]
     variables = _compare_variables(*weights)
     if not variables.is_equal:
         return [variables]
@@ -98,7 +104,10 @@ def compare(
         weights[1][name].assign(weight)
     start = {name: weight.numpy() for name, weight in weights[0].items()}
     has_end_points = all(hasattr(model, "end_points") for model in (first, second))
-    seen = [_run(model, images, start, has_end_points) for model in (first, second)]
+    seen = [
+        _run(model, named, images, start, has_end_points)
+        for model, named in zip((first, second), weights, strict=True)
+    ]
     rungs = [variables]
     for name in seen[0]:
         allowed = gradient_tolerance if name == "gradients" else tolerance
@@ -186,6 +195,13 @@ def show(
         console.print(table)
 
 
+def _renamed(weights: Mapping[str, keras.Variable], rules: Rules) -> dict[str, keras.Variable]:
+    renamed = {rules.renamed(name) or name: weight for name, weight in weights.items()}
+    if len(renamed) < len(weights):
+        raise ValueError("rename gives two weights of the first model one name.")
+    return renamed
+
+
 def _compare_variables(
     first: Mapping[str, keras.Variable], second: Mapping[str, keras.Variable]
 ) -> Rung:
@@ -201,6 +217,8 @@ def _compare_variables(
     text, *others = missing + differ or order or [None]
     if others:
         text = f"{text}, and {len(others)} more"
+    if not first.keys() & second.keys():
+        text = f"{text}; no name is in both: `rename` tells what is called how"
     return Rung("variables", len(first), 0.0, 0.0, "", text)
 
 
@@ -210,10 +228,13 @@ def _kind(weight: keras.Variable) -> str:
 
 
 def _run(
-    model: keras.Model, images: np.ndarray, start: Mapping[str, np.ndarray], has_end_points: bool
+    model: keras.Model,
+    weights: Mapping[str, keras.Variable],
+    images: np.ndarray,
+    start: Mapping[str, np.ndarray],
+    has_end_points: bool,
 ) -> dict[str, dict[str, Any]]:
     """What a model gives on each rung, from the weights it has; these are put back on the way."""
-    weights = by_name(model)
     seen = {"evaluation": _outputs(model, images, has_end_points, training=False)}
     seen["regularization loss"] = {"sum": _regularization(model)}
     seen["training"] = _outputs(model, images, has_end_points, training=True)

@@ -133,6 +133,34 @@ def test_tf1_code_of_ones_own_and_its_migration():
     assert rungs[4].worst == "net/norm/moving_variance"
 
 
+def functional(momentum=0.9):
+    """`Net` as a functional model, whose variables have no scope."""
+    inputs = keras.Input(IMAGES.shape[1:])
+    made = Net(momentum=momentum)
+    maps = keras.ops.relu(made.norm(made.conv(inputs)))
+    return keras.Model(inputs, made.dense(keras.ops.mean(maps, axis=(1, 2))), name="net")
+
+
+def test_a_functional_migration_has_other_names():
+    first = net()
+    noise_weights.fill(first)
+    (rung,) = verify.compare(first, functional(), IMAGES)
+    assert rung.difference == (
+        "only the first has net/conv/weights, and 15 more; no name is in both: `rename` tells what "
+        "is called how"
+    )
+    for rename in ({"net/": "/"}, {"net/(conv|norm)/(.+)": r"\1/\2", "net/": ""}):
+        rungs = verify.compare(first, functional(), IMAGES, rename=rename)
+        assert [rung.compared for rung in rungs] == [8, 1, 1, 1, 2, 6]
+        assert not unequal(rungs)
+    rungs = verify.compare(first, functional(momentum=0.5), IMAGES, rename={"net/": "/"})
+    assert unequal(rungs) == ["moving statistics"]
+    (rung,) = verify.compare(first, functional(), IMAGES, rename={"net/conv/": "conv/"})
+    assert rung.difference == "only the first has net/norm/gamma, and 11 more"
+    with pytest.raises(ValueError, match=r"^rename gives two weights of the first model one name"):
+        verify.compare(first, functional(), IMAGES, rename={"net/(conv|dense)/biases": "biases"})
+
+
 class WithEndPoints(Net):
     """Has what only one of two models may have."""
 
