@@ -9,6 +9,7 @@ import typer
 
 from .. import models
 from .app import Debug, app, whole_number, working
+from .model_options import ModelOption, parse_options
 
 
 @app.command("list")
@@ -84,6 +85,7 @@ def verify(
             help="Height and width of the images, in pixels. [default: the model's]",
         ),
     ] = None,
+    option: ModelOption = None,
     debug: Debug = False,
 ) -> None:
     """Compare a model's versions: variables, outputs, losses, statistics and gradients.
@@ -94,13 +96,16 @@ def verify(
     stages = stage or list(models.STAGES)
     for each in stages:
         models.check_stage(each)
+    settings = parse_options(option)
     from ..training import startup
 
     startup.import_tensorflow()
     from ..tools import verify
 
     with working("comparing"):
-        found = verify.compare_stages(name, stages, checkpoint=checkpoint, input_size=image_size)
+        found = verify.compare_stages(
+            name, stages, checkpoint=checkpoint, input_size=image_size, **settings
+        )
     verify.show(found, stages[0])
     if not all(rung.is_equal for rungs in found.values() for rung in rungs):
         raise typer.Exit(1)

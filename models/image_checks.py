@@ -36,6 +36,8 @@ def check(images: Any, model: str, preprocessing: str, least_size: int) -> None:
             f"{model} takes images of shape [batch, height, width, {IMAGE_CHANNELS}], got "
             f"{_shape_text(shape)}."
         )
+    if shape[0] == 0:
+        raise ValueError(f"{model} takes at least one image, got a batch of none.")
     if "float" not in dtype:
         values = IMAGE_VALUES[preprocessing].format(dtype)
         raise ValueError(f"{model} takes floating-point images {values}")

@@ -50,6 +50,10 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "weight_decay": (lambda x: _is_number(x) and x >= 0, "0 or more and finite"),
     "batch_norm_decay": (lambda x: _is_number(x) and 0 <= x <= 1, "0 to 1"),
     "batch_norm_epsilon": (_is_positive, "above 0 and finite"),
+    "input_size": (
+        lambda x: x is None or _is_count(x),
+        "a whole number of pixels, or None for the model's own",
+    ),
 }
 _SWITCH = (lambda x: isinstance(x, bool), "True or False")
 
@@ -57,6 +61,13 @@ _SWITCH = (lambda x: isinstance(x, bool), "True or False")
 def allowed(option: str) -> str:
     """The values that an option may have, in words; any option of any family."""
     return _CHECKS.get(option, _SWITCH)[1]
+
+
+def check(option: str, value: Any) -> None:
+    """Raises ValueError if an option, or `input_size`, may not have this value."""
+    is_ok, words = _CHECKS.get(option, _SWITCH)
+    if not is_ok(value):
+        raise ValueError(f"{option}={value!r} is not allowed: it has to be {words}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,10 +94,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            is_ok, words = _CHECKS.get(field.name, _SWITCH)
-            if not is_ok(value):
-                raise ValueError(f"{field.name}={value!r} is not allowed: it has to be {words}.")
+            check(field.name, getattr(self, field.name))
 
     @classmethod
     def of(cls, variant: Variant, **options: Any) -> Self:

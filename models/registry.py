@@ -11,6 +11,7 @@ import importlib
 import pathlib
 import typing
 
+from . import options as option_checks
 from .options import Options
 from .variant import Variant
 
@@ -127,12 +128,12 @@ def nearest_models(text: str) -> list[str]:
 
     Returns:
         Up to three names, the most likely first: those that match the text as a pattern, then those
-        that begin with it, then those that resemble it. Case and punctuation do not count:
-        `mobilenet_v1_025` is the beginning of `mobilenet_v1_0.25_128`.
+        that begin with it, the shortest first, then those that resemble it. Case and punctuation do
+        not count: `mobilenet_v1_025` is the beginning of `mobilenet_v1_0.25_128`.
     """
     wanted = _letters_and_digits(text)
     plain = {_letters_and_digits(name): name for name in list_models()}
-    beginning = [known for known in plain if wanted and known.startswith(wanted)]
+    beginning = [known for known in sorted(plain, key=len) if wanted and known.startswith(wanted)]
     similar = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.5)
     likely = [plain[known] for known in beginning + similar]
     return list(dict.fromkeys([*list_models(text), *likely]))[:3]
@@ -178,7 +179,13 @@ def source_file(family: str, stage: str) -> pathlib.Path:
         ValueError: Unknown family or stage.
     """
     if family not in FAMILIES:
-        raise ValueError(f"There is no family {family!r}: families are {', '.join(FAMILIES)}.")
+        of_models = {get_variant(name).family for name in list_models(f"{family}*")}
+        known = (
+            f"models of that name are of the family {' or '.join(sorted(of_models))}."
+            if of_models
+            else f"families are {', '.join(FAMILIES)}."
+        )
+        raise ValueError(f"There is no family {family!r}: {known}")
     check_stage(stage)
     return pathlib.Path(__file__).parent / family / f"{stage}.py"
 
@@ -203,11 +210,12 @@ def create(
         gives a dict of activations under TF-Slim's names; `model.variant` is the record.
 
     Raises:
-        ValueError: Unknown model or stage, or an option out of its range.
+        ValueError: Unknown model or stage, or an option or a size out of its range.
     """
     import keras
 
     variant = get_variant(name)
+    option_checks.check("input_size", input_size)
     model = model_class(name, stage)(name, **options)
     size = variant.input_size if input_size is None else input_size
     model(keras.Input((size, size, 3)))  # Builds it, whether it has a `build` or not.

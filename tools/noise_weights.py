@@ -14,11 +14,21 @@ MOVING = ("moving_mean", "moving_variance")
 
 
 def by_name(model: keras.Model) -> dict[str, keras.Variable]:
-    """The weights by the names that TF-Slim's variables would have, in the model's order."""
+    """The weights by the names that TF-Slim's variables would have, in the model's order.
+
+    Raises:
+        ValueError: Two weights have the same name.
+    """
     named = {}
     for weight in model.weights:
         scope, slash, last = checkpoints.tf1_name(weight).rpartition("/")
-        named[scope + slash + SUFFIXES.get(last, last)] = weight  # `tf.layers` says kernel, too.
+        name = scope + slash + SUFFIXES.get(last, last)  # `tf.layers` says kernel, too.
+        if name in named:
+            raise ValueError(
+                f"{model.name} has two weights {name}: name their layers apart, or build them in "
+                "name scopes of their own."
+            )
+        named[name] = weight
     return named
 
 
@@ -42,8 +52,13 @@ def fill(model: keras.Model) -> None:
 def settle(model: keras.Model, images: np.ndarray, decay: float) -> None:
     """Gives a model the moving statistics of a batch, so that maps keep their size in evaluation.
 
-    A training step of the model keeps `decay` of the old ones, below 1.
+    A training step of the model keeps `decay` of the old ones.
+
+    Raises:
+        ValueError: It keeps all of them.
     """
+    if decay == 1:
+        raise ValueError("batch_norm_decay=1.0 keeps moving statistics as they are: take less.")
     moving = {key: weight for key, weight in by_name(model).items() if key.endswith(MOVING)}
     before = {key: weight.numpy() for key, weight in moving.items()}
     model(images, training=True)

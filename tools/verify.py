@@ -18,6 +18,7 @@ import rich.table
 import tensorflow as tf
 
 from .. import checkpoints, models
+from ..checkpoints.fitting import Rules
 from .noise_weights import MOVING, by_name, fill, settle
 
 # Of the largest value of what is compared: float32 sums in another order, and sums of those over
@@ -63,35 +64,50 @@ def compare(
     second: keras.Model,
     images: np.ndarray,
     *,
+    rename: Mapping[str, str] | None = None,
     tolerance: float = TOLERANCE,
     gradient_tolerance: float = GRADIENT_TOLERANCE,
 ) -> list[Rung]:
     """Compares two models, after giving the second one the weights of the first, by TF1 name.
 
     Both are called as `model(images, training=...)` and give one tensor. If both have a method
-    `end_points(images, training=...)` that gives a dict of tensors, all of these are compared, and
-    gradients are those of all that are called logits, or else of the last. Make the models without
-    dropout: they would drop other features.
+    `end_points(images, training=...)` that gives a dict of tensors, all of these are compared too,
+    and gradients are those of all that are called logits, or else of the last. Make the models
+    without dropout: they would drop other features.
 
     Args:
         first: A built model, such as one that runs TF1 code under the shim. Its moving statistics
             are those of a training step afterwards.
         second: Another, such as its migration. Its weights are overwritten.
         images: What they are called with, `[B, ...]`.
+        rename: What in the first model is called how in the second, as `checkpoints.restore` takes
+            it: `{"Net/": "/"}` for a functional model, whose variables have no scope. Names that
+            no rule matches stay.
         tolerance: What two values may differ by, as a share of the largest absolute value.
         gradient_tolerance: Likewise for gradients.
 
     Returns:
         The rungs, in order. If the variables are not the same, there is no other.
+
+    Raises:
+        ValueError: A model has no weights yet, has two of one name, or does not give one tensor; or
+            `rename` has what is no regular expression, or makes one name of two.
     """
-    weights = [by_name(model) for model in (first, second)]
+    for model in (first, second):
+        if not model.built:
+            raise ValueError(f"{model.name} has no weights yet: call it with images once.")
+    weights = [_renamed(by_name(first), Rules(rename)), by_name(second)]
     variables = _compare_variables(*weights)
     if not variables.is_equal:
         return [variables]
     for name, weight in weights[0].items():
         weights[1][name].assign(weight)
     start = {name: weight.numpy() for name, weight in weights[0].items()}
-    seen = [_run(model, images, start) for model in (first, second)]
+    has_end_points = all(hasattr(model, "end_points") for model in (first, second))
+    seen = [
+        _run(model, named, images, start, has_end_points)
+        for model, named in zip((first, second), weights, strict=True)
+    ]
     rungs = [variables]
     for name in seen[0]:
         allowed = gradient_tolerance if name == "gradients" else tolerance
@@ -134,10 +150,10 @@ def compare_stages(
     known = {field.name for field in dataclasses.fields(models.default_options(name))}
     quiet = {"dropout_keep_prob": 1.0} if "dropout_keep_prob" in known else {}
     settings: dict[str, Any] = {**quiet, "batch_norm_decay": _DECAY, **options}
-    size = input_size or models.get_variant(name).input_size
+    first = models.create(name, stages[0], input_size=input_size, **settings)
+    size = models.get_variant(name).input_size if input_size is None else input_size
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, (_BATCH_SIZE, size, size, 3)).astype("float32")
-    first = models.create(name, stages[0], input_size=size, **settings)
     if checkpoint is None:
         fill(first)
         settle(first, images, settings["batch_norm_decay"])
@@ -179,6 +195,13 @@ def show(
         console.print(table)
 
 
+def _renamed(weights: Mapping[str, keras.Variable], rules: Rules) -> dict[str, keras.Variable]:
+    renamed = {rules.renamed(name) or name: weight for name, weight in weights.items()}
+    if len(renamed) < len(weights):
+        raise ValueError("rename gives two weights of the first model one name.")
+    return renamed
+
+
 def _compare_variables(
     first: Mapping[str, keras.Variable], second: Mapping[str, keras.Variable]
 ) -> Rung:
@@ -194,6 +217,8 @@ def _compare_variables(
     text, *others = missing + differ or order or [None]
     if others:
         text = f"{text}, and {len(others)} more"
+    if not first.keys() & second.keys():
+        text = f"{text}; no name is in both: `rename` tells what is called how"
     return Rung("variables", len(first), 0.0, 0.0, "", text)
 
 
@@ -203,13 +228,16 @@ def _kind(weight: keras.Variable) -> str:
 
 
 def _run(
-    model: keras.Model, images: np.ndarray, start: Mapping[str, np.ndarray]
+    model: keras.Model,
+    weights: Mapping[str, keras.Variable],
+    images: np.ndarray,
+    start: Mapping[str, np.ndarray],
+    has_end_points: bool,
 ) -> dict[str, dict[str, Any]]:
     """What a model gives on each rung, from the weights it has; these are put back on the way."""
-    weights = by_name(model)
-    seen = {"evaluation": _outputs(model, images, training=False)}
+    seen = {"evaluation": _outputs(model, images, has_end_points, training=False)}
     seen["regularization loss"] = {"sum": _regularization(model)}
-    seen["training"] = _outputs(model, images, training=True)
+    seen["training"] = _outputs(model, images, has_end_points, training=True)
     seen["moving statistics"] = {
         name: weight.numpy() for name, weight in weights.items() if name.endswith(MOVING)
     }
@@ -217,7 +245,7 @@ def _run(
         weight.assign(start[name])
     trainable = {name: weight.value for name, weight in weights.items() if weight.trainable}
     with tf.GradientTape() as tape:
-        outputs = _outputs(model, images, training=True)
+        outputs = _outputs(model, images, has_end_points, training=True)
         logits = [value for name, value in outputs.items() if name.lower().endswith("logits")]
         heads = logits or list(outputs.values())[-1:]
         loss = tf.add_n([_loss(head) for head in heads]) + _regularization(model)
@@ -225,11 +253,19 @@ def _run(
     return seen
 
 
-def _outputs(model: Any, images: np.ndarray, training: bool) -> dict[str, Any]:
-    end_points = model.end_points(images, training=training) if hasattr(model, "end_points") else {}
+def _outputs(
+    model: Any, images: np.ndarray, has_end_points: bool, training: bool
+) -> dict[str, Any]:
+    end_points = model.end_points(images, training=training) if has_end_points else {}
     if training and end_points:
         return end_points  # Another call would update the moving statistics twice.
-    return {**end_points, "output": model(images, training=training)}
+    output = model(images, training=training)
+    if not hasattr(output, "shape"):
+        raise ValueError(
+            f"{model.name} gives a {type(output).__name__}, where models that give one tensor can "
+            "be compared: leave one for `call`, and give all of them in a method `end_points`."
+        )
+    return {**end_points, "output": output}
 
 
 def _regularization(model: keras.Model) -> tf.Tensor:

@@ -131,7 +131,7 @@ def layers_of(steps: tuple, options: variants.Options, dtype: Any) -> tuple[kera
 
 
 class Branch(keras.layers.Layer):
-    """Layers one after another: a branch, or a block repeated."""
+    """Layers one after another: a branch, a head, or a block repeated."""
 
     def __init__(self, branch: variants.Branch | variants.Repeat, options, dtype):
         super().__init__(dtype=dtype, name=branch.name)

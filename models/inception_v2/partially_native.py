@@ -91,7 +91,7 @@ def l2(weight_decay: float) -> keras.Regularizer:
 
 
 class Conv(keras.layers.Conv2D):
-    """`slim.conv2d`: a convolution, batch norm without a factor, and ReLU."""
+    """`slim.conv2d`: a convolution, batch norm without a factor and ReLU, or biases alone."""
 
     def __init__(self, conv: variants.Conv, options: variants.Options, dtype):
         super().__init__(
@@ -100,29 +100,36 @@ class Conv(keras.layers.Conv2D):
             strides=conv.stride,
             padding=conv.padding.lower(),
             data_format="channels_last",
-            use_bias=False,
+            use_bias=conv.is_linear,
             kernel_initializer=initializer(conv.stddev),
             kernel_regularizer=l2(options.weight_decay),
+            bias_initializer="zeros",
             dtype=dtype,
             name=conv.name,
         )
-        self.batch_norm = BatchNorm(
-            momentum=options.batch_norm_decay,
-            epsilon=options.batch_norm_epsilon,
-            scale=False,
-            center=True,
-            dtype=self.dtype_policy,
-            name="BatchNorm",
-        )
+        self.batch_norm = None
+        if not conv.is_linear:
+            self.batch_norm = BatchNorm(
+                momentum=options.batch_norm_decay,
+                epsilon=options.batch_norm_epsilon,
+                scale=False,
+                center=True,
+                dtype=self.dtype_policy,
+                name="BatchNorm",
+            )
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
         super().build(input_shape)
-        self.batch_norm.build((None, None, None, self.filters))
+        if self.batch_norm is not None:
+            self.batch_norm.build((None, None, None, self.filters))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, filters]`."""
-        return keras.ops.relu(self.batch_norm(super().call(inputs), training=training))
+        net = super().call(inputs)
+        if self.batch_norm is None:
+            return net
+        return keras.ops.relu(self.batch_norm(net, training=training))
 
 
 def pool_layer(pool: variants.Pool, options: variants.Options, dtype: Any) -> keras.Layer:

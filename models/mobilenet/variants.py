@@ -5,7 +5,7 @@ Applications", https://arxiv.org/abs/1704.04861. Numbers that the paper leaves o
 TF-Slim's `research/slim/nets/mobilenet_v1.py`.
 
 Images are preprocessed as for Inception: float values in [-1, 1]. The head has 1001 classes, 0 is
-the background. 70.9 % top-1, 4.24 M parameters and 569 M multiply-adds at 1.0 and 224 x 224.
+the background.
 """
 
 import dataclasses

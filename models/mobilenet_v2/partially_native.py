@@ -49,11 +49,6 @@ def truncated_normal() -> keras.Initializer:
     return keras.initializers.TruncatedNormal(mean=0.0, stddev=variants.INITIALIZER_STDDEV)
 
 
-def l2(weight_decay: float) -> keras.Regularizer:
-    """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
-    return keras.regularizers.L2(weight_decay / 2)
-
-
 def batch_norm(options: variants.Options, dtype: Any) -> BatchNorm:
     """`slim.batch_norm` under `training_scope`."""
     return BatchNorm(
@@ -67,32 +62,39 @@ def batch_norm(options: variants.Options, dtype: Any) -> BatchNorm:
 
 
 class Conv(keras.layers.Conv2D):
-    """A convolution without bias, batch norm and ReLU6 (or none): `slim.conv2d`."""
+    """`slim.conv2d`: a convolution, batch norm or else biases, and ReLU6 or none."""
 
-    def __init__(self, filters, kernel_size, options, dtype, *, stride=1, relu6=True, name):
+    def __init__(
+        self, filters, kernel_size, options, dtype, *, stride=1, norm=True, relu6=True, name
+    ):
         super().__init__(
             filters,
             kernel_size,
             strides=stride,
             padding="same",
             data_format="channels_last",
-            use_bias=False,
+            use_bias=not norm,
             kernel_initializer=truncated_normal(),
-            kernel_regularizer=l2(options.weight_decay),
+            # TF-Slim's is `weight_decay * sum(w ** 2) / 2`, and Keras' has no half.
+            kernel_regularizer=keras.regularizers.L2(options.weight_decay / 2),
+            bias_initializer="zeros",
             dtype=dtype,
             name=name,
         )
-        self.batch_norm = batch_norm(options, self.dtype_policy)
+        self.batch_norm = batch_norm(options, self.dtype_policy) if norm else None
         self.relu6 = relu6
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
         super().build(input_shape)
-        self.batch_norm.build((None, None, None, self.filters))
+        if self.batch_norm is not None:
+            self.batch_norm.build((None, None, None, self.filters))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, filters]`."""
-        net = self.batch_norm(super().call(inputs), training=training)
+        net = super().call(inputs)
+        if self.batch_norm is not None:
+            net = self.batch_norm(net, training=training)
         return keras.ops.relu6(net) if self.relu6 else net
 
 
@@ -138,13 +140,9 @@ class Bottleneck(keras.layers.Layer):
         self.expand = None
         if bottleneck.has_expansion:
             self.expand = Conv(bottleneck.inner_depth, 1, options, dtype, name="expand")
+        size, stride, rate = variants.KERNEL_SIZE, bottleneck.stride, bottleneck.rate
         self.depthwise = DepthwiseConv(
-            variants.KERNEL_SIZE,
-            options,
-            dtype,
-            stride=bottleneck.stride,
-            rate=bottleneck.rate,
-            name="depthwise",
+            size, options, dtype, stride=stride, rate=rate, name="depthwise"
         )
         self.project = Conv(bottleneck.depth, 1, options, dtype, relu6=False, name="project")
 

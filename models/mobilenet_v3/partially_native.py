@@ -64,31 +64,25 @@ def training_scope(options: variants.Options, is_training: bool) -> dict:
         return scope
 
 
-def batch_norm(options: variants.Options, dtype: Any) -> BatchNorm:
-    """`slim.batch_norm` under `training_scope`."""
-    return BatchNorm(
-        momentum=options.batch_norm_decay,
-        epsilon=options.batch_norm_epsilon,
-        scale=True,
-        center=True,
-        dtype=dtype,
-        name="BatchNorm",
-    )
-
-
 class Conv(keras.layers.Layer):
-    """A convolution, batch norm or else biases, and an activation or none: `slim.conv2d`.
-
-    Without `filters` it filters each channel alone: `slim.separable_conv2d(net, None, ...)`.
-    """
+    """`slim.conv2d`, without `filters` a depthwise one: norm or else biases, activation or none."""
 
     def __init__(
-        self, filters, size, options, dtype, *, stride=1, rate=1, norm=True, act=None, name
+        self, name, filters, size, options, dtype, stride=1, rate=1, *, norm=True, act=None
     ):
         super().__init__(dtype=dtype, name=name)
         self.filters, self.size, self.stride, self.rate, self.act = filters, size, stride, rate, act
         self.weight_decay = options.weight_decay
-        self.batch_norm = batch_norm(options, self.dtype_policy) if norm else None
+        self.batch_norm = None
+        if norm:
+            self.batch_norm = BatchNorm(
+                momentum=options.batch_norm_decay,
+                epsilon=options.batch_norm_epsilon,
+                scale=True,
+                center=True,
+                dtype=self.dtype_policy,
+                name="BatchNorm",
+            )
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
@@ -109,10 +103,7 @@ class Conv(keras.layers.Layer):
         """Activations `[B, height, width, filters]`."""
         conv = keras.ops.conv if self.filters else keras.ops.depthwise_conv
         net = conv(inputs, self.kernel, self.stride, "same", "channels_last", self.rate)
-        if self.batch_norm is not None:
-            net = self.batch_norm(net, training=training)
-        else:
-            net = net + self.bias
+        net = self.batch_norm(net, training=training) if self.batch_norm else net + self.bias
         return net if self.act is None else self.act(net)
 
 
@@ -122,8 +113,8 @@ class SqueezeExcite(keras.layers.Layer):
     def __init__(self, squeezed_depth, depth, options, dtype):
         super().__init__(dtype=dtype, name="squeeze_excite")
         relu = keras.ops.relu
-        self.squeeze = Conv(squeezed_depth, 1, options, dtype, norm=False, act=relu, name="Conv")
-        self.excite = Conv(depth, 1, options, dtype, norm=False, act=gate, name="Conv_1")
+        self.squeeze = Conv("Conv", squeezed_depth, 1, options, dtype, norm=False, act=relu)
+        self.excite = Conv("Conv_1", depth, 1, options, dtype, norm=False, act=gate)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
@@ -142,28 +133,20 @@ class Bottleneck(keras.layers.Layer):
     def __init__(self, plan: variants.Bottleneck, options, dtype):
         super().__init__(dtype=dtype, name=plan.name)
         self.plan, self.filters = plan, plan.depth
-        act, depth = ACTIVATIONS[plan.activation], plan.inner_depth
         self.expand = self.depthwise = self.squeeze_excite = None
 
-        def conv(filters, size, **settings) -> Conv:
-            return Conv(filters, size, options, dtype, **settings)
+        def conv(name, filters, size, *strides, act=None) -> Conv:
+            return Conv(name, filters, size, options, dtype, *strides, act=act)
 
+        act, depth = ACTIVATIONS[plan.activation], plan.inner_depth
         if plan.expand_size is not None:
-            self.expand = conv(
-                depth, plan.expand_size, stride=plan.expand_stride, act=act, name="expand"
-            )
+            self.expand = conv("expand", depth, plan.expand_size, plan.expand_stride, act=act)
         if plan.depthwise_size is not None:
-            self.depthwise = conv(
-                None,
-                plan.depthwise_size,
-                stride=plan.stride,
-                rate=plan.rate,
-                act=act,
-                name="depthwise",
-            )
+            size, stride, rate = plan.depthwise_size, plan.stride, plan.rate
+            self.depthwise = conv("depthwise", None, size, stride, rate, act=act)
         if plan.squeezed_depth is not None:
             self.squeeze_excite = SqueezeExcite(plan.squeezed_depth, depth, options, dtype)
-        self.project = conv(plan.depth, 1, name="project")
+        self.project = conv("project", plan.depth, 1)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""

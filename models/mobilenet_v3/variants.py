@@ -5,7 +5,7 @@ MobileNet EdgeTPU and numbers that the paper leaves open are those of TF-Slim's
 `research/slim/nets/mobilenet/mobilenet_v3.py`, `mobilenet.py` and `conv_blocks.py`.
 
 Images are preprocessed as for Inception: float values in [-1, 1]. The head has 1001 classes, 0 is
-the background. 75.2 % top-1, 5.48 M parameters and 217 M multiply-adds of the large net at 1.0.
+the background.
 """
 
 import dataclasses

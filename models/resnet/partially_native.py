@@ -57,11 +57,6 @@ def variance_scaling() -> keras.Initializer:
     return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
 
 
-def l2(weight_decay: float) -> keras.Regularizer:
-    """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
-    return keras.regularizers.L2(weight_decay / 2)
-
-
 def batch_norm(options: variants.Options, dtype: Any, name: str = "BatchNorm") -> BatchNorm:
     """`slim.batch_norm` under `resnet_arg_scope`."""
     return BatchNorm(
@@ -92,7 +87,8 @@ class Conv(keras.layers.Conv2D):
             dilation_rate=rate,
             use_bias=not norm,
             kernel_initializer=variance_scaling(),
-            kernel_regularizer=l2(options.weight_decay),
+            # TF-Slim's is `weight_decay * sum(w ** 2) / 2`, and Keras' has no half.
+            kernel_regularizer=keras.regularizers.L2(options.weight_decay / 2),
             dtype=dtype,
             name=name,
         )
@@ -108,9 +104,8 @@ class Conv(keras.layers.Conv2D):
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, filters]`."""
         if self.padding == "valid" and self.kernel_size != (1, 1):
-            before = (self.kernel_size[0] - 1) // 2
-            after = self.kernel_size[0] - 1 - before
-            inputs = keras.ops.pad(inputs, [(0, 0), (before, after), (before, after), (0, 0)])
+            margin = self.kernel_size[0] // 2  # All sizes are odd.
+            inputs = keras.ops.pad(inputs, [(0, 0), (margin, margin), (margin, margin), (0, 0)])
         net = super().call(inputs)
         if self.batch_norm is not None:
             net = self.batch_norm(net, training=training)
@@ -135,23 +130,18 @@ class Bottleneck(keras.layers.Layer):
         def conv(filters, kernel_size, *, name, **settings) -> Conv:
             return Conv(filters, kernel_size, options, dtype, name=name, **settings)
 
-        if unit.depth != depth_in:
-            self.shortcut = conv(
-                unit.depth, 1, stride=unit.stride, norm=is_v1, relu=False, name="shortcut"
-            )
-        self.conv1 = conv(unit.depth_bottleneck, 1, name="conv1")
-        self.conv2 = conv(
-            unit.depth_bottleneck, 3, stride=unit.stride, rate=unit.rate, name="conv2"
-        )
-        self.conv3 = conv(unit.depth, 1, norm=is_v1, relu=False, name="conv3")
+        depth, inner, stride = unit.depth, unit.depth_bottleneck, unit.stride
+        if depth != depth_in:
+            self.shortcut = conv(depth, 1, stride=stride, norm=is_v1, relu=False, name="shortcut")
+        self.conv1 = conv(inner, 1, name="conv1")
+        self.conv2 = conv(inner, 3, stride=stride, rate=unit.rate, name="conv2")
+        self.conv3 = conv(depth, 1, norm=is_v1, relu=False, name="conv3")
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights for inputs `[B, H, W, C]`."""
-        if self.preact is not None:
-            self.preact.build(input_shape)
-        if self.shortcut is not None:
-            self.shortcut.build(input_shape)
-        self.conv1.build(input_shape)
+        for layer in (self.preact, self.shortcut, self.conv1):
+            if layer is not None:
+                layer.build(input_shape)
         inner_shape = (*input_shape[:3], self.unit.depth_bottleneck)
         self.conv2.build(inner_shape)
         self.conv3.build(inner_shape)

@@ -50,6 +50,23 @@ def definitions(folder, stage):
     return names
 
 
+def code_of(folder, stage):
+    """Functions and classes, and the lines of their code."""
+    code = (MODELS / folder / f"{stage}.py").read_text()
+    return {
+        node.name: lines_of(ast.get_source_segment(code, node))
+        for node in tree(folder, stage).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+
+
+def is_model(folder, name):
+    """Whether it is the name of the family's model, whose methods are what the versions show."""
+    names = shimzoo.models.list_models()
+    records = (shimzoo.models.get_variant(each) for each in names)
+    return (folder, name) in {(record.family, record.model_class) for record in records}
+
+
 def test_every_family_is_here():
     assert set(shimzoo.models.FAMILIES) == set(FOLDERS)
 
@@ -98,12 +115,41 @@ def test_the_half_way_files_have_one_policy(folder):
 
 
 @every_folder
+def test_the_half_way_file_has_the_layers_of_the_native_one(folder):
+    """So that the step between them is the stem, the head and the model, and nothing else."""
+    half_way, native = code_of(folder, "partially_native"), code_of(folder, "native")
+    shared = {name for name in half_way.keys() & native.keys() if not is_model(folder, name)}
+    assert "Conv" in shared
+    # Which layer is made of what: the stem's and the head's come later.
+    if "layers_of" in shared:
+        shared.remove("layers_of")
+        assert set(half_way["layers_of"]) <= set(native["layers_of"])
+    for name in shared:
+        assert half_way[name] == native[name], name
+
+
+@every_folder
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_file_uses_what_it_defines(folder, stage):
+    used = {node.id for node in ast.walk(tree(folder, stage)) if isinstance(node, ast.Name)}
+    defined = set(code_of(folder, stage))
+    assert {name for name in defined - used if not is_model(folder, name)} == set()
+
+
+@every_folder
 def test_the_shared_files_have_one_subject_each(folder):
     files = {file.name for file in (MODELS / folder).glob("*.py")}
     files -= {"__init__.py", *(f"{stage}.py" for stage in STAGES)}
     assert {"published.py", "variants.py"} <= files <= {"published.py", "variants.py", *TABLES}
     for file in files:
         assert len((MODELS / folder / file).read_text().splitlines()) <= MOST_SHARED_LINES, file
+
+
+@every_folder
+def test_a_figure_is_told_once(folder):
+    for file in (MODELS / folder).glob("*.py"):
+        told = re.findall(r"top-?[15]|\d %", file.read_text(), re.IGNORECASE)
+        assert bool(told) == (file.name == "published.py"), file.name
 
 
 @every_folder

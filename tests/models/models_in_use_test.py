@@ -175,6 +175,7 @@ def test_images_that_do_not_fit(name, stage):
         ((4, size, size, 1), "float32", f"shape [batch, height, width, 3], got [4, {size}"),
         ((size, size, 3), "float32", "shape [batch, height, width, 3], got "),
         ((4, size, size, 3), "uint8", "takes floating-point images "),
+        ((0, size, size, 3), "float32", "takes at least one image, got a batch of none."),
         ((4, least - 1, size, 3), "float32", f"at least {least}x{least} pixels, got {least - 1}x"),
     ]
     for shape, dtype, message in bad_images:

@@ -1,6 +1,7 @@
 """Listing, looking up and creating models by name."""
 
 import inspect
+import re
 import subprocess
 import sys
 
@@ -52,7 +53,20 @@ def test_create(stage):
     assert model.weights[-1].shape == (7,)
 
 
+@pytest.mark.parametrize("stage", models.STAGES)
+@pytest.mark.parametrize("size", [0, -5, 224.0, "224", (224, 224), True])
+def test_sizes_that_are_none(stage, size):
+    message = re.escape(f"input_size={size!r} is not allowed: it has to be a whole number of pix")
+    with pytest.raises(ValueError, match=f"^{message}"):
+        models.create(NAMES[0], stage, input_size=size)
+
+
 A_MODEL_OF = {models.get_variant(name).family: name for name in models.list_models()}
+FAMILIES_WITHOUT_AUX_LOGITS = [
+    family
+    for family, name in A_MODEL_OF.items()
+    if not hasattr(models.default_options(name), "create_aux_logits")
+]
 
 
 @pytest.mark.parametrize("family", models.FAMILIES)
@@ -67,10 +81,7 @@ def test_the_versions_have_one_signature(family):
 
 
 @pytest.mark.parametrize("stage", models.STAGES)
-@pytest.mark.parametrize(
-    "family",
-    ["inception_v1", "inception_v2", "mobilenet", "mobilenet_v2", "mobilenet_v3", "resnet"],
-)
+@pytest.mark.parametrize("family", FAMILIES_WITHOUT_AUX_LOGITS)
 def test_images_of_unknown_size(family, stage):
     """Those with an auxiliary head are in `auxiliary_heads_test.py`."""
     model = models.model_class(A_MODEL_OF[family], stage)(A_MODEL_OF[family], num_classes=7)
@@ -97,11 +108,20 @@ def test_unknown_names_come_with_the_nearest():
             models.create(NAMES[0], stage)
 
 
+def test_unknown_families_come_with_that_of_the_models():
+    with pytest.raises(ValueError, match=r"no family 'mobilenet_v1': models .* mobilenet\.$"):
+        models.source_file("mobilenet_v1", "native")
+    with pytest.raises(ValueError, match=r"no family 'x': families are inception_resnet_v2, "):
+        models.source_file("x", "native")
+
+
 @pytest.mark.parametrize(
     ("text", "first"),
     [
         ("mobilenet_v1_025", "mobilenet_v1_0.25_128"),
         ("mobilenet_v1_1", "mobilenet_v1_1.0_128"),
+        ("resnet", "resnet_v1_50"),
+        ("ResNet_v2", "resnet_v2_50"),
         ("MobileNet-v1-0.75-224", "mobilenet_v1_0.75_224"),
         ("mobilenet_v1_10_224", "mobilenet_v1_1.0_224"),
         ("mobilenet_v1_0.5_16", "mobilenet_v1_0.5_160"),

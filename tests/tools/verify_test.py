@@ -40,7 +40,10 @@ class Net(keras.Model):
 
 
 def net(**settings):
-    model = Net(**settings)
+    return built(Net(**settings))
+
+
+def built(model):
     model(IMAGES)
     return model
 
@@ -130,6 +133,98 @@ def test_tf1_code_of_ones_own_and_its_migration():
     assert rungs[4].worst == "net/norm/moving_variance"
 
 
+def functional(momentum=0.9):
+    """`Net` as a functional model, whose variables have no scope."""
+    inputs = keras.Input(IMAGES.shape[1:])
+    made = Net(momentum=momentum)
+    maps = keras.ops.relu(made.norm(made.conv(inputs)))
+    return keras.Model(inputs, made.dense(keras.ops.mean(maps, axis=(1, 2))), name="net")
+
+
+def test_a_functional_migration_has_other_names():
+    first = net()
+    noise_weights.fill(first)
+    (rung,) = verify.compare(first, functional(), IMAGES)
+    assert rung.difference == (
+        "only the first has net/conv/weights, and 15 more; no name is in both: `rename` tells what "
+        "is called how"
+    )
+    for rename in ({"net/": "/"}, {"net/(conv|norm)/(.+)": r"\1/\2", "net/": ""}):
+        rungs = verify.compare(first, functional(), IMAGES, rename=rename)
+        assert [rung.compared for rung in rungs] == [8, 1, 1, 1, 2, 6]
+        assert not unequal(rungs)
+    rungs = verify.compare(first, functional(momentum=0.5), IMAGES, rename={"net/": "/"})
+    assert unequal(rungs) == ["moving statistics"]
+    (rung,) = verify.compare(first, functional(), IMAGES, rename={"net/conv/": "conv/"})
+    assert rung.difference == "only the first has net/norm/gamma, and 11 more"
+    with pytest.raises(ValueError, match=r"^rename gives two weights of the first model one name"):
+        verify.compare(first, functional(), IMAGES, rename={"net/(conv|dense)/biases": "biases"})
+
+
+class WithEndPoints(Net):
+    """Has what only one of two models may have."""
+
+    def end_points(self, images, training=False):
+        return {"logits": self(images, training=training)}
+
+
+def test_end_points_are_compared_if_both_have_them():
+    models_of = {
+        "one": (net(), built(WithEndPoints())),
+        "other": (built(WithEndPoints()), net()),
+        "both": (built(WithEndPoints()), built(WithEndPoints())),
+    }
+    compared = {}
+    for who, (first, second) in models_of.items():
+        noise_weights.fill(first)
+        rungs = verify.compare(first, second, IMAGES)
+        assert not unequal(rungs)
+        compared[who] = [rung.compared for rung in rungs]
+    assert compared["one"] == compared["other"] == [8, 1, 1, 1, 2, 6]
+    assert compared["both"] == [8, 2, 1, 1, 2, 6]
+
+
+class Doubled(keras.Model):
+    """Builds two layers of one name in one scope, which Keras allows."""
+
+    def __init__(self):
+        super().__init__(name="doubled")
+        self.first, self.second = (keras.layers.Dense(3, name="dense") for _ in range(2))
+
+    def build(self, input_shape):
+        for layer in (self.first, self.second):
+            layer.build(input_shape)
+
+    def call(self, images, training=False):
+        return self.first(images) + self.second(images)
+
+
+class Several(Net):
+    """Gives more than one tensor."""
+
+    def call(self, images, training=False):
+        return {"logits": super().call(images, training)}
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Net, "^net has no weights yet: call it with images once.$"),
+        (lambda: built(Doubled()), "^doubled has two weights doubled/dense/weights: name "),
+        (lambda: built(Several()), "^net gives a dict, where models that give one tensor can"),
+    ],
+)
+def test_models_that_can_not_be_compared(model, message):
+    with pytest.raises(ValueError, match=message):
+        verify.compare(model(), model(), IMAGES)
+
+
+def test_statistics_that_can_not_settle():
+    settings = {"input_size": 32, "batch_norm_decay": 1.0}
+    with pytest.raises(ValueError, match=r"^batch_norm_decay=1.0 keeps moving statistics"):
+        verify.compare_stages(NAME, ("native", "shimmed"), **settings)
+
+
 def test_the_example_on_the_page_runs(capsys):
     page = (Path(models.__file__).parent / "README.md").read_text()
     (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
@@ -160,11 +255,15 @@ def test_the_command_fails_where_versions_differ(capsys, monkeypatch):
 
 
 def test_weights_from_a_checkpoint(capsys, tmp_path):
-    model = models.create(NAME, "native", input_size=64)
+    model = models.create(NAME, "native", input_size=64, num_classes=7)
     path = tmp_path / "model.weights.h5"
     checkpoints.save(model, path)
     stages = ("--stage", "native", "--stage", "shimmed")
-    assert verified(capsys, *stages, "--checkpoint", str(path))[0] == 0
+    arguments = (*stages, "--checkpoint", str(path))
+    code, out, err = verified(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert "float32[7] in the file" in err
+    assert verified(capsys, *arguments, "--option", "num_classes=7")[0] == 0
     code, out, err = verified(capsys, *stages, "--checkpoint", str(tmp_path / "none.weights.h5"))
     assert (code, out) == (2, "")
     assert "none.weights.h5" in err
@@ -177,7 +276,10 @@ def test_weights_from_a_checkpoint(capsys, tmp_path):
         (("--stage", "native", "--stage", "native"), "each once"),
         (("--stage", "native", "--stage", "nativ"), "no stage 'nativ'"),
         (("--image-size", "x"), "'x' is not a whole number"),
+        (("--option", "classes=7"), "MobileNet v1 has no option 'classes'"),
         (("--image-size", "31"), "at least 32x32 pixels"),
+        (("--image-size", "0"), "input_size=0 is not allowed: it has to be a whole number"),
+        (("--image-size", "-5"), "input_size=-5 is not allowed: it has to be a whole number"),
     ],
 )
 def test_bad_input_is_one_line(capsys, arguments, message):
