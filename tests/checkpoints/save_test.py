@@ -111,6 +111,19 @@ def test_a_checkpoint_of_one_variable_is_replaced_as_well(tmp_path, format):
     assert len(list(tmp_path.glob("*.data-*-of-00003"))) == len(list(tmp_path.iterdir())) - 1 == 3
 
 
+def test_a_new_checkpoint_counts_beside_an_old_file_of_version_1(model, tmp_path):
+    path = tmp_path / "model.ckpt"
+    for content in (np.zeros([2], "float32"), None):
+        if content is None:
+            path.write_text("no checkpoint at all")
+        else:
+            tf.raw_ops.Save(filename=str(path), tensor_names=["old"], data=[content])
+        fill(model, 1)
+        checkpoints.save(model, path)
+        assert only_number_in(model, path) == 1
+        assert names_in(path) == {"Dense/weights", "Dense/biases"}
+
+
 class Death(BaseException):
     """Ends the process: nothing catches it."""
 
