@@ -82,7 +82,7 @@ def test_a_round_trip_over_all_formats_and_stages_is_bit_exact(name, tmp_path_fa
 
 
 def content(path, format):
-    """All that a checkpoint holds, as bytes by name; times and the random states of dropout apart."""
+    """All that a checkpoint holds, as bytes by name, but times and random states."""
     if format in ("tf1", "tf2"):
         reader = tf.train.load_checkpoint(str(path))
         # The graph of a TF2 checkpoint tells the places that are the names here as well.
