@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
@@ -52,7 +52,8 @@ class Checkpoint:
         named_by: Of a file without TF1 names, where the names say at which place in the file a
             tensor is: gives the same checkpoint with those that a built model, made as the one that
             wrote it, has at these places. Else None.
-        variant: Name of the model that the file says it is of, if it says so.
+        config: What the file says of the model beside its tensors: the arguments of its constructor
+            by name, as JSON has them; of Keras' model files alone.
     """
 
     path: Path
@@ -60,7 +61,7 @@ class Checkpoint:
     specs: dict[str, TensorSpec]
     read: Callable[[str], np.ndarray]
     named_by: Callable[[keras.Model], Checkpoint] | None = None
-    variant: str | None = None
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def first_line(error: Exception) -> str:

@@ -117,7 +117,8 @@ def convert(
             names for them.
         verify: Whether to run source and target on an image and compare.
         overwrite: Whether to replace what is at the target's place.
-        **options: The model's, as for `models.create`. `num_classes` is the file's if it says.
+        **options: The model's, as for `models.create`. Those that are not given are the file's if
+            it says: a `.keras` file all, others `num_classes` by the shape of the head.
 
     Returns:
         What was read, written and compared.
@@ -126,7 +127,7 @@ def convert(
         FileNotFoundError: There is no such checkpoint.
         FileExistsError: There is something at the target's place, and it is not to be replaced.
         ValueError: The source is damaged or does not fit the model, the target's path does not suit
-            its format, or the outputs differ.
+            its format, or the outputs differ. Nothing is written then.
         OSError: The target can't be written; an older one is left as it was.
     """
     target = Path(target)
@@ -142,7 +143,7 @@ def convert(
     models.check_stage(from_stage)
     models.check_stage(to_stage)
     with open_checkpoint(source) as opened:
-        options = {**_classes_in(opened, model, rename), **options}
+        options = {**_options_in(opened, model, rename), **options}
         # By name all versions of a model are stored alike, and the native one is the soonest made.
         made = skeletons.make(model, "native" if format in NAMED_FORMATS else to_stage, **options)
         rules = rules_for(made.model, rename, exclude, exclude_head, ema)
@@ -153,21 +154,22 @@ def convert(
             skeletons.lend(variable, functools.partial(checkpoint.read, tensor))
         if format == "tf2":
             made.complete()
-        write(made.model, target, format, state)
         difference = None
-        if verify:
-            difference = _difference(
-                models.create(model, to_stage, **options),
-                target,
-                models.create(model, from_stage, **options),
-                opened,
-                rules,
-            )
-    if difference is not None and not difference <= _SAME:
-        raise ValueError(
-            f"{target} gives other outputs than {report.path}: they differ by {difference:.2g} "
-            "of the largest one."
-        )
+
+        def check(written: Path) -> None:
+            nonlocal difference
+            # In full precision, as half of it differs by more than a wrong weight may.
+            full = {**options, "dtype": made.model.dtype_policy.variable_dtype}
+            target_model = models.create(model, to_stage, **full)
+            source_model = models.create(model, from_stage, **full)
+            difference = _difference(target_model, source_model, written, opened, rules)
+            if not difference <= _SAME:
+                raise ValueError(
+                    f"{target} is not written: its outputs differ from those of {report.path} by "
+                    f"{difference:.2g} of the largest one."
+                )
+
+        write(made.model, target, format, state, check if verify else None)
     if state:
         taken = _state_kinds(report)
         left = {kind: names for kind, names in report.left_out.items() if kind not in taken}
@@ -175,11 +177,15 @@ def convert(
     return Conversion(report, target, format, to_stage, tuple(state), difference)
 
 
-def _classes_in(opened: Checkpoint, model: str, rename: Mapping[str, str] | None) -> dict[str, int]:
-    """How many classes the head in the file has, where its names tell."""
+def _options_in(opened: Checkpoint, model: str, rename: Mapping[str, str] | None) -> dict[str, Any]:
+    """The model's options as far as the file tells: by its config, or by the shape of its head."""
     variant = models.get_variant(model)
+    written = opened.config.get("variant")
+    if any(model in names and written in names for names in models.nets()):
+        options = dataclasses.asdict(models.default_options(model))
+        return {name: opened.config[name] for name in options if name in opened.config}
     for name, spec in opened.specs.items():
-        own = Rules(rename).renamed(name) or ""
+        own = (Rules(rename).renamed(name) or "").removesuffix(AVERAGE)
         scope, _, last = own.rpartition("/")
         is_head = f"{variant.scope}/{variant.head_scopes[0]}" in (scope, scope[: scope.rfind("/")])
         if is_head and last in ("biases", "bias"):
@@ -205,14 +211,14 @@ def _state_in(
 
 
 def _difference(
-    written: keras.Model, target: Path, original: keras.Model, source: Checkpoint, rules: Rules
+    written: keras.Model, original: keras.Model, target: Path, source: Checkpoint, rules: Rules
 ) -> float:
     """The largest difference of two models' outputs, as a share of the largest output.
 
     Args:
         written: Takes the target's values.
-        target: What was written.
         original: Takes the source's, and the target's for what is not taken from the source.
+        target: What was written.
         source: What it was made of.
         rules: What the user says of it.
     """
@@ -233,6 +239,6 @@ def _state_kinds(report: RestoreReport) -> tuple[str, ...]:
 
 
 def _outputs(model: keras.Model) -> np.ndarray:
-    size = model.variant.input_size
-    image = np.random.default_rng(0).uniform(-1, 1, (1, size, size, 3)).astype("float32")
+    shape = model.get_build_config()["input_shape"][1:]
+    image = np.random.default_rng(0).uniform(-1, 1, (1, *shape)).astype("float32")
     return keras.ops.convert_to_numpy(model(image, training=False))

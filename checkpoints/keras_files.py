@@ -75,21 +75,20 @@ def open_keras_file(path: Path) -> Iterator[Checkpoint]:
             file = stack.enter_context(_weights_file(path))
             weights = stack.enter_context(h5py.File(file))
             stored = _stored_tensors(weights)
-            variant = _variant_in(path)
-        opened = Checkpoint(path, _format_of(path), stored, _unreadable, variant=variant)
+            config = _config_in(path)
+        opened = Checkpoint(path, _format_of(path), stored, _unreadable, config=config)
         yield dataclasses.replace(
             opened, named_by=functools.partial(_named_by, opened, file, weights)
         )
 
 
-def _variant_in(path: Path) -> str | None:
-    """The model of the zoo that a `.keras` file says it holds."""
+def _config_in(path: Path) -> dict[str, Any]:
+    """How the model in a `.keras` file was made, as far as it is told."""
     if path.suffix != ".keras":
-        return None
+        return {}
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json")).get("config", {})
-    variant = config.get("variant") if isinstance(config, dict) else None
-    return variant if isinstance(variant, str) else None
+    return config if isinstance(config, dict) else {}
 
 
 def _unreadable(name: str) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import keras
@@ -142,3 +143,21 @@ def left_out_kind(name: str, variables: Collection[str]) -> str | None:
             if not base or base + rest in variables:
                 return kind
     return None
+
+
+def scope_around(names: Iterable[str], own: str) -> str:
+    """What stands before a model's scope in names that do not have it at the beginning.
+
+    Args:
+        names: Those in a file.
+        own: The model's scope, without a slash.
+
+    Returns:
+        The commonest of such scopes with its slash, or nothing.
+    """
+    scopes = collections.Counter(
+        before for name in names for before, found, _ in [f"/{name}".partition(f"/{own}/")] if found
+    )
+    if not scopes or "" in scopes:
+        return ""
+    return scopes.most_common(1)[0][0].removeprefix("/") + "/"

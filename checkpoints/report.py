@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from .checkpoint import FORMAT_NAMES, TensorSpec
+from .scratch import scratch_directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,17 @@ class RestoreReport:
         return "\n".join([*lines, str(self)])
 
     def save(self, path: str | Path) -> None:
-        """Writes the report as JSON."""
+        """Writes the report as JSON, or leaves what is there as it was; makes missing directories.
+
+        Args:
+            path: The file.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        path = Path(path)
         values = {**dataclasses.asdict(self), "path": str(self.path)}
-        Path(path).write_text(json.dumps(values, indent=2) + "\n")
+        with scratch_directory(path) as scratch:
+            written = scratch / path.name
+            written.write_text(json.dumps(values, indent=2) + "\n")
+            written.replace(path)

@@ -13,7 +13,7 @@ from .. import models
 from . import optimizer_state, skeletons
 from .checkpoint import Checkpoint
 from .fitting import Ema, Fit, Rules, fit, spec_of
-from .names import names_in, variables_of
+from .names import names_in, scope_around, variables_of
 from .opening import open_checkpoint
 from .report import RestoreReport
 
@@ -149,6 +149,13 @@ def _head_of(model: keras.Layer | tf.Module) -> list[str]:
 
 def _advice(model: keras.Layer | tf.Module, found: Fit, path: Path) -> str:
     """What may help a user whose file does not fit."""
+    scope = "" if found.sources else scope_around(found.unused, model.name)
+    if scope:
+        old, new = f"{scope}{model.name}/", f"{model.name}/"
+        return (
+            f"The file has the model under scope {scope}: rename={{{old!r}: {new!r}}} "
+            f"(--rename {old}={new}) takes it from there."
+        )
     if isinstance(getattr(model, "variant", None), models.Variant):
         heads = tuple(f"{scope}/" for scope in _head_of(model))
         if all(name.startswith(heads) for name in found.different):

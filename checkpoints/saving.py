@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +15,9 @@ from . import optimizer_state
 from .keras_files import remember_what_keras_skips
 from .names import by_tf1_name, is_tf1_variable, variables_of
 from .safetensors_files import write_safetensors
-from .scratch import publish_file, scratch_directory
-from .tensorflow_files import INTERNAL_PREFIX, NAMED_VARIABLES
+from .scratch import scratch_directory
+from .tensorflow_files import NAMED_VARIABLES
+from .tensorflow_writing import free_shards, publish_checkpoint, write_objects, write_tensors
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -80,7 +79,11 @@ def save(
 
 
 def write(
-    model: keras.Layer | tf.Module, path: Path, format: str, state: Mapping[str, np.ndarray]
+    model: keras.Layer | tf.Module,
+    path: Path,
+    format: str,
+    state: Mapping[str, np.ndarray],
+    check: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes a model's variables, and more tensors by TF1 name, such as an optimizer's.
 
@@ -89,6 +92,8 @@ def write(
         path: As for `save`, checked.
         format: Likewise.
         state: The tensors.
+        check: Gets the path of what was written, before it is moved to its place; what it raises
+            keeps it from there.
 
     Raises:
         ValueError: The format has no place for such tensors.
@@ -104,24 +109,39 @@ def write(
             f"{type(model).__name__}: {', '.join(f for f in FORMATS if f not in ('h5', 'keras'))} "
             "hold it."
         )
-    if format in ("h5", "keras"):
-        remember_what_keras_skips()
-    if format == "h5":
-        publish_file(path, model.save_weights)
-    elif format == "keras":
-        publish_file(path, model.save)
-    elif format == "tf2":
-        _write_tensorflow_checkpoint(
-            path, functools.partial(_write_objects, checkpoint_objects(model, state))
-        )
-    else:
-        tensors = itertools.chain(_values_of(model), state.items())
-        if format == "safetensors":
-            # The library stores an array's memory as it lies there.
-            packed = {n: np.require(_as_array(value), requirements="C") for n, value in tensors}
-            publish_file(path, functools.partial(write_safetensors, packed))
+    with scratch_directory(path) as scratch:
+        written = scratch / path.name
+        if SUFFIXES[format]:
+            _write_file(model, written, format, state)
+        elif format == "tf2":
+            write_objects(checkpoint_objects(model, state), written, free_shards(path))
         else:
-            _write_tensorflow_checkpoint(path, functools.partial(_write_bundle, tensors))
+            write_tensors(_tensors_of(model, state), written, free_shards(path))
+        if check is not None:
+            check(written)
+        if SUFFIXES[format]:
+            os.replace(written, path)
+        else:
+            publish_checkpoint(written, path)
+
+
+def _write_file(
+    model: keras.Layer | tf.Module, path: Path, format: str, state: Mapping[str, np.ndarray]
+) -> None:
+    """Writes a format of one file."""
+    if format == "safetensors":
+        # The library stores an array's memory as it lies there.
+        packed = {
+            name: np.require(_as_array(value), requirements="C")
+            for name, value in _tensors_of(model, state)
+        }
+        write_safetensors(packed, path)
+        return
+    remember_what_keras_skips()
+    if format == "h5":
+        model.save_weights(path)
+    else:
+        model.save(path)
 
 
 def format_of(path: Path, without_suffix: str = "tf1") -> str:
@@ -146,6 +166,13 @@ def check_target(path: Path, format: str) -> None:
         )
 
 
+def _tensors_of(
+    model: keras.Layer | tf.Module, state: Mapping[str, np.ndarray]
+) -> Iterator[tuple[str, Any]]:
+    """All that a format by TF1 name holds."""
+    return itertools.chain(_values_of(model), state.items())
+
+
 def _values_of(model: keras.Layer | tf.Module) -> Iterator[tuple[str, Any]]:
     """A model's variables by TF1 name, each as the backend has it, one at a time."""
     for name, variable in by_tf1_name(variables_of(model)).items():
@@ -165,47 +192,6 @@ def _as_array(value: Any) -> np.ndarray:
 def is_there(path: Path, format: str) -> bool:
     """Whether saving to a path would replace something."""
     return path.exists() or (not SUFFIXES[format] and Path(f"{path}.index").exists())
-
-
-def _write_tensorflow_checkpoint(path: Path, write: Callable[[Path], None]) -> None:
-    import tensorflow as tf
-
-    with scratch_directory(path) as scratch:
-        try:
-            write(scratch / path.name)
-            _publish(scratch / path.name, path)
-        except tf.errors.OpError as error:
-            raise OSError(error.message) from error
-
-
-def _as_tensor(value: Any) -> tf.Tensor:
-    """What TensorFlow would copy if it could."""
-    import tensorflow as tf
-
-    if tf.is_tensor(value):
-        return tf.convert_to_tensor(value)
-    array = _as_array(value)
-    if array.dtype.kind in "fiu" and array.flags.writeable and array.flags.c_contiguous:
-        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-    return tf.convert_to_tensor(array)  # What DLPack has no notion of, texts for instance.
-
-
-def _write_bundle(tensors: Iterable[tuple[str, Any]], prefix: Path) -> None:
-    import tensorflow as tf
-
-    named = {name: _as_tensor(value) for name, value in tensors}
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=list(named),
-        shape_and_slices=[""] * len(named),
-        tensors=list(named.values()),
-    )
-
-
-def _write_objects(objects: Mapping[str, Any], prefix: Path) -> None:
-    import tensorflow as tf
-
-    tf.train.Checkpoint(**objects).write(str(prefix))
 
 
 def checkpoint_objects(
@@ -241,45 +227,3 @@ def checkpoint_objects(
 def _tracked(variable: AnyVariable) -> Any:
     """The object that a model's own checkpoint knows a variable by, so that it is stored once."""
     return _inner(variable) if is_tf1_variable(variable) else variable
-
-
-def _publish(written: Path, path: Path) -> None:
-    """Moves a checkpoint of one `.data` file to its place.
-
-    The `.index` file says in how many `.data` files the tensors are. A checkpoint that takes the
-    place of another is spread over another number of files, so that both lie side by side until
-    the new `.index` replaces the old one.
-    """
-    old = {
-        file: int(match[1])
-        for file in path.parent.iterdir()
-        if (match := re.fullmatch(rf"{re.escape(path.name)}\.data-\d+-of-(\d+)", file.name))
-    }
-    count = next(n for n in itertools.count(1) if n not in old.values())
-    if count > 1:
-        written = _spread(written, count)
-    for data in written.parent.glob(f"{written.name}.data-*"):
-        os.replace(data, path.with_name(path.name + data.name.removeprefix(written.name)))
-    os.replace(f"{written}.index", f"{path}.index")
-    for file in old:
-        file.unlink()
-
-
-def _spread(written: Path, count: int) -> Path:
-    """The same checkpoint with its tensors dealt out to `count` data files."""
-    import tensorflow as tf
-
-    reader = tf.train.load_checkpoint(str(written))
-    names = sorted(reader.get_variable_to_shape_map())
-    parts = [written.with_name(f"part{i}") for i in range(count)]
-    for i, part in enumerate(parts):
-        tensors = {name: reader.get_tensor(name) for name in names[i::count]}
-        # TensorFlow writes no part without a tensor.
-        _write_bundle((tensors or {f"{INTERNAL_PREFIX}{part.name}": np.int32(0)}).items(), part)
-    spread = written.with_name("spread")
-    tf.raw_ops.MergeV2Checkpoints(
-        checkpoint_prefixes=[str(part) for part in parts],
-        destination_prefix=str(spread),
-        delete_old_dirs=False,
-    )
-    return spread

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 # The folder of a process is `.<name>.<random><_SUFFIX>`, with this file in it, which is locked for
@@ -16,40 +15,44 @@ _SUFFIX = ".writing"
 _LOCK = ".lock"
 
 
-def publish_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Lets a file be written elsewhere, and moves it to its place.
-
-    Args:
-        path: Its place; missing directories are made.
-        write: Writes it at the path that it gets, which has the same name.
-
-    Raises:
-        OSError: It could not be written; an older file is left as it was.
-    """
-    with scratch_directory(path) as scratch:
-        write(scratch / path.name)
-        os.replace(scratch / path.name, path)
-
-
 @contextlib.contextmanager
 def scratch_directory(path: Path) -> Iterator[Path]:
     """A directory beside `path`, on the same file system, that does not outlive the writing.
 
-    Those that killed processes left, which were writing the same path, are removed.
+    Those that killed processes left, which were writing the same path, are removed; so are
+    directories that were made for a file that could not be written.
+
+    Args:
+        path: What is to be written; missing directories are made.
 
     Raises:
         OSError: Something could not be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path)
         with (
+            _parent_of(path),
             tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as made,
             _locked(Path(made)) as scratch,
         ):
             yield scratch
     except OSError as error:
         raise OSError(f"{path} could not be written: {error}") from error
+
+
+@contextlib.contextmanager
+def _parent_of(path: Path) -> Iterator[None]:
+    """Makes a path's directory, which stays if nothing fails."""
+    parents = [path.parent, *path.parent.parents]
+    made = [parent for parent in parents if not parent.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        yield
+    except BaseException:
+        for directory in made:
+            with contextlib.suppress(OSError):  # Not made, or another process writes in it too.
+                directory.rmdir()
+        raise
 
 
 @contextlib.contextmanager

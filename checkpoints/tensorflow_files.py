@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,8 @@ def open_tensorflow_checkpoint(path: Path) -> Checkpoint:
     """
     import tensorflow as tf
 
-    if path.is_file() and not _is_table(path):
+    is_single = _is_single(path)
+    if is_single and not _is_table(path):
         raise ValueError(
             f"{path} is not a checkpoint, or a damaged one: it does not end as TensorFlow's files "
             f"do. Known are {KNOWN_FILES}."
@@ -59,7 +60,7 @@ def open_tensorflow_checkpoint(path: Path) -> Checkpoint:
             f"{KNOWN_FILES}."
         ) from error
     specs = {name: TensorSpec(tuple(shapes[name]), dtypes[name].name) for name in shapes}
-    _check_sizes(path, specs)
+    _check_sizes(path, [path] if is_single else _data_files(path), specs)
 
     def get_tensor(key: str) -> np.ndarray:
         try:
@@ -84,6 +85,11 @@ def open_tensorflow_checkpoint(path: Path) -> Checkpoint:
     return dataclasses.replace(nameless, named_by=named_by)
 
 
+def _is_single(path: Path) -> bool:
+    """Whether it is a file of version V1; TensorFlow takes one of V2 that is there as well."""
+    return path.is_file() and not path.with_name(f"{path.name}.index").is_file()
+
+
 def _is_table(path: Path) -> bool:
     """Whether a file ends as checkpoints of version V1 do, which TensorFlow else warns of."""
     with open(path, "rb") as file:
@@ -103,11 +109,10 @@ def _checkpoint(
     return Checkpoint(path, file_format, named, lambda name: get_tensor(keys[name]))
 
 
-def _check_sizes(path: Path, specs: Mapping[str, TensorSpec]) -> None:
+def _check_sizes(path: Path, files: Sequence[Path], specs: Mapping[str, TensorSpec]) -> None:
     """Refuses shapes that the files are too small for, before memory is asked for them."""
     import tensorflow as tf
 
-    files = [path] if path.is_file() else _data_files(path)
     stored = sum(file.stat().st_size for file in files)
     for name, spec in specs.items():
         dtype = tf.as_dtype(spec.dtype)

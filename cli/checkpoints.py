@@ -114,6 +114,8 @@ def convert(
         models.check_stage(stage)
     settings = parse_options(option)
     renamed = parse_pairs("--rename", rename)
+    if report is not None and report.is_dir():
+        raise typer.BadParameter(f"--report {report} is a directory: name a file in it")
     from ..training import startup
 
     startup.import_tensorflow()

@@ -1,10 +1,17 @@
 """Converting and inspecting: any format into any other, whatever the family and the version."""
 
+import contextlib
+import dataclasses
+import io
 import json
 import random
+import re
+import resource
 import tarfile
+import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -12,7 +19,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shimzoo import checkpoints, models
-from shimzoo.checkpoints import inspection, skeletons
+from shimzoo.checkpoints import candidates, conversion, skeletons
 from shimzoo.tests.checkpoints import formula_checkpoint
 from shimzoo.tests.data import goldens
 from shimzoo.tests.models import ladder_plan
@@ -32,6 +39,13 @@ def filled(name, stage, seed, **options):
     for weight in model.weights:
         exponents = numbers.integers(-30, 30, weight.shape)
         weight.assign(np.ldexp(numbers.standard_normal(weight.shape), exponents).astype("float32"))
+    return model
+
+
+def filled_with_formula(model):
+    """A model with values that give outputs of a usual size."""
+    for weight in model.weights:
+        weight.assign(goldens.value(checkpoints.tf1_name(weight), tuple(weight.shape)))
     return model
 
 
@@ -67,6 +81,58 @@ def test_a_round_trip_over_all_formats_and_stages_is_bit_exact(name, tmp_path_fa
     assert bits(last) == bits(first)
 
 
+def content(path, format):
+    """All that a checkpoint holds, as bytes by name, but times and random states."""
+    if format in ("tf1", "tf2"):
+        reader = tf.train.load_checkpoint(str(path))
+        # The graph of a TF2 checkpoint tells the places that are the names here as well.
+        names = reader.get_variable_to_shape_map().keys() - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+        values = {name: np.asarray(reader.get_tensor(name)) for name in names}
+        is_random = re.compile(r"random_state|seed_generator")
+        return {
+            name: b"" if is_random.search(name) else value.tobytes()
+            for name, value in values.items()
+        }
+    if format == "safetensors":
+        return {"all of the file": path.read_bytes()}
+    found = {}
+    with contextlib.ExitStack() as stack:
+        weights = path
+        if format == "keras":
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            found = {name: archive.read(name) for name in archive.namelist()}
+            del found["metadata.json"]  # Which has the date.
+            weights = io.BytesIO(found.pop("model.weights.h5"))
+        file = stack.enter_context(h5py.File(weights))
+
+        def note(name, item):
+            value = item[()].tobytes() if isinstance(item, h5py.Dataset) else b""
+            found[name] = value, sorted((key, str(item.attrs[key])) for key in item.attrs)
+
+        file.visititems(note)
+    return found
+
+
+@pytest.mark.parametrize("stage", models.STAGES)
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+@settings(max_examples=1)
+@given(seed=st.integers(0, 2**32 - 1), classes=st.integers(1, 9))
+def test_converting_is_restoring_and_saving(tmp_path_factory, format, stage, seed, classes):
+    folder = tmp_path_factory.mktemp("equal")
+    checkpoints.save(filled(NAME, "native", seed, num_classes=classes), folder / "source.ckpt")
+    converted = path_in(folder / "converted", "model", format)
+    checkpoints.convert(
+        folder / "source.ckpt", converted, model=NAME, format=format, to_stage=stage
+    )
+    model = models.create(NAME, stage, num_classes=classes)
+    checkpoints.restore(model, folder / "source.ckpt")
+    saved = path_in(folder / "saved", "model", format)
+    checkpoints.save(model, saved, format)
+    first, second = content(converted, format), content(saved, format)
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory):
     weights = models.create(NAME, "native", num_classes=10).weights
@@ -92,6 +158,92 @@ def test_verified_against_the_source(prefix, tmp_path, format):
         else "Verified: the outputs differ by rounding alone, at most by "
         f"{done.difference:.1g} of the largest one.",
     ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_classes": None},
+        {"spatial_squeeze": False},
+        {"input_size": 96},
+        {"output_stride": 8, "input_size": 64},
+        {"dtype": "mixed_bfloat16"},
+        {"dtype": "float64"},
+    ],
+    ids=str,
+)
+def test_verified_with_options(tmp_path, options):
+    source = tmp_path / "model.ckpt"
+    checkpoints.save(filled_with_formula(models.create(NAME, "shimmed", **options)), source)
+    target = tmp_path / "model.keras"
+    done = checkpoints.convert(source, target, model=NAME, verify=True, **options)
+    assert done.difference < 1e-5
+
+
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+def test_what_turns_out_to_differ_is_not_written(prefix, tmp_path, monkeypatch, format):
+    target = path_in(tmp_path / "new", "model", format)
+    how = {"model": NAME, "format": format, "verify": True, "overwrite": True}
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "_SAME", -1.0)
+        with pytest.raises(ValueError, match=f"{target} is not written: its outputs differ from "):
+            checkpoints.convert(prefix, target, **how)
+        assert list(tmp_path.iterdir()) == []
+    checkpoints.convert(prefix, target, **how)
+    before = {file: file.read_bytes() for file in target.parent.iterdir()}
+    monkeypatch.setattr(conversion, "_SAME", -1.0)
+    with pytest.raises(ValueError, match="is not written"):
+        checkpoints.convert(prefix, target, **how)
+    assert {file: file.read_bytes() for file in target.parent.iterdir()} == before
+
+
+def test_a_keras_file_tells_the_options_of_its_model(tmp_path):
+    model = models.create(NAME, "shimmed", num_classes=7, weight_decay=0.5, spatial_squeeze=False)
+    checkpoints.save(model, tmp_path / "first.keras")
+    checkpoints.convert(tmp_path / "first.keras", tmp_path / "second.keras", model=NAME)
+    again = keras.saving.load_model(tmp_path / "second.keras")
+    assert again.options == model.options
+    # What is said counts, and the model that is said: this one differs in the images' size alone.
+    checkpoints.convert(
+        tmp_path / "first.keras",
+        tmp_path / "third.keras",
+        model="mobilenet_v1_0.25_224",
+        weight_decay=0.25,
+    )
+    again = keras.saving.load_model(tmp_path / "third.keras")
+    assert again.variant.name == "mobilenet_v1_0.25_224"
+    assert again.options == dataclasses.replace(model.options, weight_decay=0.25)
+    with pytest.raises(ValueError, match="does not fit"):
+        checkpoints.convert(tmp_path / "first.keras", tmp_path / "x.ckpt", model="resnet_v1_50")
+
+
+def test_averages_alone_tell_the_classes(prefix, tmp_path):
+    reader = tf.train.load_checkpoint(str(prefix))
+    averages = {
+        f"{name}/ExponentialMovingAverage": reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name != "global_step"
+    }
+    source = formula_checkpoint.write(tmp_path / "averages.ckpt", averages)
+    done = checkpoints.convert(source, tmp_path / "model.safetensors", model=NAME)
+    assert done.source.is_averaged
+    assert done.source.specs["MobilenetV1/Logits/Conv2d_1c_1x1/biases"].shape == (10,)
+
+
+def test_a_report_that_can_not_be_written_leaves_the_older_one(prefix, tmp_path):
+    report = checkpoints.restore(models.create(NAME, num_classes=10), prefix)
+    path = tmp_path / "new" / "report.json"
+    report.save(path)
+    assert json.loads(path.read_text())["format"] == "tf1"
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=f"{path} could not be written"):
+            report.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {file: file.read_bytes() for file in path.parent.iterdir()} == {path: before}
 
 
 def test_how_a_verified_conversion_reads(tmp_path):
@@ -166,7 +318,7 @@ def test_damage_that_shows_in_the_middle_writes_nothing(prefix, tmp_path, format
     content = bytearray(source.read_bytes())
     content[-1000] ^= 1
     source.write_bytes(content)
-    target = path_in(tmp_path, "model", format)
+    target = path_in(tmp_path / "new" / "deep", "model", format)
     with pytest.raises(ValueError, match=r"source\.safetensors is damaged: MobilenetV1/"):
         checkpoints.convert(source, target, model=NAME, format=format)
     assert list(tmp_path.iterdir()) == [source]
@@ -389,7 +541,7 @@ def test_what_shares_nothing_with_the_zoo_is_compared_with_no_model(tmp_path, mo
 @pytest.mark.large
 @pytest.mark.parametrize("names", models.nets(), ids=lambda names: names[0])
 def test_how_many_variables_a_net_has(names):
-    assert len(models.create(names[0], "native").weights) == inspection.variable_count(names[0])
+    assert len(models.create(names[0], "native").weights) == candidates.variable_count(names[0])
 
 
 def test_no_tensor_is_read(prefix, monkeypatch):

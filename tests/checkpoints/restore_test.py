@@ -337,6 +337,8 @@ def test_other_names_come_with_the_nearest(zoo, values, tmp_path):
         "137 of the model's 137 variables are not in the file: MobilenetV1/Conv2d_0/weights "
         "(nearest in the file: net/MobilenetV1/Conv2d_0/weights)",
         "137 tensors of the file are not in the model",
+        "under scope net/: rename={'net/MobilenetV1/': 'MobilenetV1/'} "
+        "(--rename net/MobilenetV1/=MobilenetV1/) takes it from there",
     )
 
 

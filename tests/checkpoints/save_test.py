@@ -75,15 +75,53 @@ def test_a_replaced_checkpoint_holds_what_a_new_one_does(model, tmp_path, format
         assert names_in(tmp_path / "replaced") == names_in(tmp_path / "new")
 
 
-def test_a_checkpoint_of_one_variable_is_replaced_as_well(tmp_path):
+@pytest.mark.parametrize("format", ["tf1", "tf2"])
+def test_a_replaced_checkpoint_is_written_once(model, tmp_path, format, monkeypatch):
+    path = tmp_path / PATHS[format]
+    fill(model, 1)
+    checkpoints.save(model, path, format)
+    with monkeypatch.context() as patch:
+        # Nothing that has been written is read again, to be written in another way.
+        patch.setattr(tf.train, "load_checkpoint", None)
+        fill(model, 2)
+        checkpoints.save(model, path, format)
+    sizes = [file.stat().st_size for file in tmp_path.glob("*.data-*-of-00002")]
+    assert len(sizes) == 2
+    assert sum(sizes) < 1.1 * sum(weight.numpy().nbytes for weight in model.weights)
+    assert only_number_in(model, path) == 2
+
+
+@pytest.mark.parametrize("format", ["tf1", "tf2"])
+def test_a_checkpoint_of_one_variable_is_replaced_as_well(tmp_path, format):
     inputs = keras.Input((3,))
     dense = keras.layers.Dense(2, use_bias=False, name="Dense")
     small = keras.Model(inputs, dense(inputs))
-    for number in range(3):
+    path = tmp_path / "model.ckpt"
+    for number in range(4):
         fill(small, number)
-        checkpoints.save(small, tmp_path / "model.ckpt")
-        assert only_number_in(small, tmp_path / "model.ckpt") == number
-        assert "Dense/weights" in names_in(tmp_path / "model.ckpt")
+        checkpoints.save(small, path, format)
+        assert only_number_in(small, path) == number
+    # As a process leaves it that was killed before it moved the index: what number is free then
+    # is more than the tensors are.
+    for count in (1, 2):
+        path.with_name(f"{path.name}.data-00000-of-{count:05}").touch()
+    fill(small, 5)
+    checkpoints.save(small, path, format)
+    assert only_number_in(small, path) == 5
+    assert len(list(tmp_path.glob("*.data-*-of-00003"))) == len(list(tmp_path.iterdir())) - 1 == 3
+
+
+def test_a_new_checkpoint_counts_beside_an_old_file_of_version_1(model, tmp_path):
+    path = tmp_path / "model.ckpt"
+    for content in (np.zeros([2], "float32"), None):
+        if content is None:
+            path.write_text("no checkpoint at all")
+        else:
+            tf.raw_ops.Save(filename=str(path), tensor_names=["old"], data=[content])
+        fill(model, 1)
+        checkpoints.save(model, path)
+        assert only_number_in(model, path) == 1
+        assert names_in(path) == {"Dense/weights", "Dense/biases"}
 
 
 class Death(BaseException):
@@ -201,6 +239,8 @@ def test_a_full_disk_leaves_the_old_checkpoint(model, tmp_path, format):
     try:
         with pytest.raises(OSError, match=f"{path} could not be written: "):
             checkpoints.save(model, path, format)
+        with pytest.raises(OSError, match="could not be written: "):
+            checkpoints.save(model, tmp_path / "new" / "deep" / PATHS[format], format)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert only_number_in(model, path) == 1

@@ -1,0 +1,142 @@
+"""Writing TensorFlow's checkpoints, so that one can take the place of another at once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from .tensorflow_files import INTERNAL_PREFIX
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def free_shards(path: Path) -> int:
+    """In how many `.data` files a checkpoint has to be that is to take the place of another.
+
+    The `.index` file says in how many files the tensors are. With another number than all that lie
+    at the place, old and new are side by side until the new `.index` replaces the old one.
+
+    Args:
+        path: The prefix of the place; its directory exists.
+    """
+    taken = _data_files(path).values()
+    return next(n for n in itertools.count(1) if n not in taken)
+
+
+def write_tensors(tensors: Iterable[tuple[str, Any]], prefix: Path, shards: int) -> None:
+    """Writes a name-based checkpoint.
+
+    Args:
+        tensors: Name and value of each tensor, as a variable, tensor or array.
+        prefix: Of its files.
+        shards: The number of `.data` files.
+
+    Raises:
+        OSError: The files can't be written.
+    """
+    import tensorflow as tf
+
+    named = {name: _as_tensor(value) for name, value in tensors}
+    # TensorFlow writes no file without a tensor.
+    spare = range(len(named), shards)
+    named |= {f"{INTERNAL_PREFIX}{i}": tf.zeros([], tf.int32) for i in spare}
+    names = list(named)
+    parts = [prefix.with_name(f"part{i}") for i in range(shards)] if shards > 1 else [prefix]
+    try:
+        for i, part in enumerate(parts):
+            dealt = names[i::shards]
+            tf.raw_ops.SaveV2(
+                prefix=str(part),
+                tensor_names=dealt,
+                shape_and_slices=[""] * len(dealt),
+                tensors=[named[name] for name in dealt],
+            )
+        if shards > 1:  # Which renames the data files and writes an index of them.
+            tf.raw_ops.MergeV2Checkpoints(
+                checkpoint_prefixes=[str(part) for part in parts],
+                destination_prefix=str(prefix),
+                delete_old_dirs=False,
+            )
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from error
+
+
+def write_objects(objects: Mapping[str, Any], prefix: Path, shards: int) -> None:
+    """Writes an object-based checkpoint.
+
+    Args:
+        objects: Keyword arguments of `tf.train.Checkpoint`.
+        prefix: Of its files.
+        shards: The number of `.data` files.
+
+    Raises:
+        OSError: The files can't be written.
+    """
+    import tensorflow as tf
+
+    class Dealt(tf.train.experimental.ShardingCallback):
+        """Deals the tensors out to the files."""
+
+        @property
+        def description(self) -> str:
+            return f"deals tensors out to {shards} files"
+
+        def __call__(self, shardable_tensors: Sequence[Any]) -> list[dict[str, dict[str, Any]]]:
+            files: list[dict[str, dict[str, Any]]] = [{} for _ in range(shards)]
+            for file, one in zip(itertools.cycle(files), shardable_tensors):
+                file.setdefault(one.checkpoint_key, {})[one.slice_spec] = one.tensor
+            return files
+
+    # TensorFlow writes no file without a tensor; two there always are, a variable and the graph.
+    spare = {str(i): tf.Variable(0) for i in range(2, shards)}
+    more = {INTERNAL_PREFIX.rstrip("/"): spare} if spare else {}
+    options = tf.train.CheckpointOptions(experimental_sharding_callback=Dealt())
+    try:
+        tf.train.Checkpoint(**objects, **more).write(str(prefix), options)
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from error
+
+
+def publish_checkpoint(written: Path, path: Path) -> None:
+    """Moves a checkpoint of `free_shards(path)` files to its place, and removes the older one.
+
+    Args:
+        written: Its prefix, on the same file system.
+        path: The prefix of the place.
+    """
+    old = _data_files(path)
+    for data in _data_files(written):
+        os.replace(data, path.with_name(data.name))
+    os.replace(f"{written}.index", f"{path}.index")
+    for file in old:
+        file.unlink()
+
+
+def _data_files(prefix: Path) -> dict[Path, int]:
+    """The `.data` files of a prefix, and of how many each says to be one."""
+    pattern = re.compile(rf"{re.escape(prefix.name)}\.data-\d+-of-(\d+)")
+    return {
+        file: int(match[1])
+        for file in prefix.parent.iterdir()
+        if (match := pattern.fullmatch(file.name))
+    }
+
+
+def _as_tensor(value: Any) -> tf.Tensor:
+    """What TensorFlow would copy if it could."""
+    import tensorflow as tf
+
+    if tf.is_tensor(value):
+        return tf.convert_to_tensor(value)
+    array = value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value)
+    if array.dtype.kind in "fiu" and array.flags.writeable and array.flags.c_contiguous:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.convert_to_tensor(array)  # What DLPack has no notion of, texts for instance.
