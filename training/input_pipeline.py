@@ -2,7 +2,8 @@
 
 What a training step sees is a function of the seed and of the step's number alone: order and
 distortions are drawn from both, without state. So a run that starts at any step sees what an
-uninterrupted one would have seen there, and workers see parts of what one process would have seen.
+uninterrupted one would have seen there, and workers see parts of what one process would have seen;
+but the pixels in the place of an image that can't be read are of the worker's own part.
 """
 
 from __future__ import annotations
