@@ -248,6 +248,8 @@ def _stored_tensors(weights: h5py.File) -> dict[str, TensorSpec]:
         seen.add(address)
         for value in group["vars"].values() if "vars" in group else ():
             if value.size:  # Else it is no variable, but a remark.
+                if not isinstance(value.name, str):  # h5py's answer to what is no UTF-8.
+                    raise ValueError(f"{value.name!r} is no name.")
                 _check_inside(weights, value)
                 tensors[value.name] = TensorSpec(value.shape, _dtype_of(value).name)
         for key, child in group.items():

@@ -400,6 +400,16 @@ def test_other_formats_damaged(zoo, tmp_path, format):
     assert_refused(zoo["native"], path, ValueError, "damaged")
 
 
+def test_a_damaged_name_in_an_hdf5_file(zoo, tmp_path):
+    path = tmp_path / PATHS["h5"]
+    checkpoints.save(zoo["native"], path)
+    content = path.read_bytes()
+    layer = b"batch_norm"
+    assert layer in content
+    path.write_bytes(content.replace(layer, b"\xff" + layer[1:]))
+    assert_refused(zoo["native"], path, ValueError, "damaged one: b'/", "is no name")
+
+
 @pytest.mark.parametrize(
     "name",
     ["text", "text.weights.h5", "text.keras", "text.safetensors", "text.pb", "text.tgz", "empty"],
