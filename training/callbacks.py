@@ -80,13 +80,23 @@ class StopOnBadLoss(keras.callbacks.Callback):
         """Looks at the epoch's mean loss, which no finite loss can mend again."""
         loss = float(logs["loss"])
         if not math.isfinite(loss):
-            newest = self._checkpoint.newest
-            before = f"the last good checkpoint is '{newest}'" if newest else "no checkpoint yet"
-            raise FloatingPointError(
-                f"The loss is {loss} at step {self._position.step}: the run has diverged and was "
-                f"stopped; {before}. Try a learning rate below {self._learning_rate}. Records "
-                f"until then are in '{self._directory.path}'."
-            )
+            self._stop("loss", loss)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Looks at the test loss: the epoch's last update came after its last training loss."""
+        loss = float(logs["val_loss"])
+        # Moving statistics that are still far from the batch's can make it infinite for a while.
+        if math.isnan(loss):
+            self._stop("test loss", loss)
+
+    def _stop(self, what: str, loss: float) -> None:
+        newest = self._checkpoint.newest
+        before = f"the last good checkpoint is '{newest}'" if newest else "no checkpoint yet"
+        raise FloatingPointError(
+            f"The {what} is {loss} at step {self._position.step}: the run has diverged and was "
+            f"stopped; {before}. Try a learning rate below {self._learning_rate}. Records "
+            f"until then are in '{self._directory.path}'."
+        )
 
 
 class Throughput(keras.callbacks.Callback):

@@ -40,7 +40,9 @@ def create_optimizer(
         vectors = [variable for variable in variables if len(variable.shape) < 2]
         optimizer.exclude_from_weight_decay(var_list=vectors)
     optimizer.build(list(variables))
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+    clips = (config.clip_norm, config.clip_global_norm, config.clip_value)
+    is_clipped = any(clip is not None for clip in clips)
+    if is_clipped and tf.distribute.get_strategy().num_replicas_in_sync > 1:
         _clip_over_replicas(optimizer)
     if isinstance(optimizer, keras.optimizers.RMSprop):
         # TF1 starts the mean square at one, Keras at zero: with Slim's epsilon of one it is the

@@ -276,6 +276,8 @@ class Recipe:
         hardware: What that was measured on.
         minutes: How long it took there, from the command to the closing table; None where it was
             not measured here.
+        is_for_any_model: Whether models of other families train by it too, and not only those of
+            its own.
     """
 
     settings: Mapping[str, Any]
@@ -283,6 +285,7 @@ class Recipe:
     test_accuracy: float | None
     hardware: str
     minutes: float | None = None
+    is_for_any_model: bool = False
 
     @property
     def config(self) -> TrainConfig:
@@ -290,7 +293,19 @@ class Recipe:
         return self.changed()
 
     def changed(self, **changes: Any) -> TrainConfig:
-        """The run's settings with some changed; raises ValueError as `TrainConfig` does."""
+        """The run's settings with some changed.
+
+        Raises:
+            ValueError: As `TrainConfig` does, and for a model that the recipe is not for.
+        """
+        if "model" in changes and not self.is_for_any_model:
+            own, other = self.settings["model"], changes["model"]
+            family = models.get_variant(own).family
+            if models.get_variant(other).family != family:
+                raise ValueError(
+                    f"The recipe of {own} is for models of the family {family}, and {other} is "
+                    "none: take a recipe of its family, or demo, with settings of your own."
+                )
         return TrainConfig(**{**self.settings, **changes})
 
 
@@ -315,4 +330,5 @@ DEMO = Recipe(
     test_accuracy=0.97,
     hardware="2 cores of an Intel Xeon at 2.8 GHz",
     minutes=1.5,
+    is_for_any_model=True,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import signal
 import zlib
@@ -104,13 +105,17 @@ class Placement:
 
     def _sum(self, values: list[float]) -> list[float]:
         """Adds up numbers of all replicas, of which those of one process have the same."""
+        return self._add(tf.constant(values, tf.float64)).numpy().tolist()
 
+    @functools.cached_property
+    def _add(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        # Once, as each new function would be traced anew, and this one is called after every step.
         @tf.function
         def add(numbers: tf.Tensor) -> tf.Tensor:
             of_each = self.strategy.run(tf.identity, args=(numbers,))
             return self.strategy.reduce("SUM", of_each, axis=None)
 
-        return add(tf.constant(values, tf.float64)).numpy().tolist()
+        return add
 
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)

@@ -83,3 +83,11 @@ def test_flowers_first_trains_the_heads_and_nothing_else(name):
     heads = tuple(f"{variant.scope}/{scope}/" for scope in variant.head_scopes)
     assert trained == {each for each in names if each.startswith(heads)}
     assert len(trained) >= 2
+
+
+def test_a_recipe_is_for_models_of_its_family():
+    changed = RECIPES["resnet_v1_50"].changed(model="resnet_v1_101", dataset="digits")
+    assert changed.model == "resnet_v1_101"
+    with pytest.raises(ValueError, match="is for models of the family resnet, and inc"):
+        RECIPES["resnet_v1_50"].changed(model="inception_v3", dataset="digits")
+    assert RECIPES["demo"].changed(model="inception_v3").model == "inception_v3"

@@ -167,6 +167,20 @@ def test_a_bad_loss_names_the_last_good_checkpoint(tmp_path):
         train(config, out=tmp_path / "run")
 
 
+def test_weights_that_an_epochs_last_update_ruined_are_not_kept(tmp_path):
+    config = dataclasses.replace(
+        SHORT,
+        epochs=1,
+        schedule="piecewise",
+        boundaries=((STEPS - 1) * BATCH_SIZE - 1,),
+        factors=(1e39,),  # Infinite in float32.
+    )
+    with pytest.raises(FloatingPointError, match=r"test loss is nan at step 6: .*no checkpoint"):
+        train(config, out=tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.weights.h5"))
+    assert not list((tmp_path / "run").glob("checkpoints/step-*"))
+
+
 def test_fine_tuning_starts_from_a_checkpoint_and_trains_what_is_named(averaged, tmp_path, capsys):
     weights = averaged.directory / "final.weights.h5"
     config = dataclasses.replace(
