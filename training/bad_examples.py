@@ -55,12 +55,18 @@ class BadExamples:
 
     def check(self, epoch: int) -> None:
         """Raises `TooManyBadExamples` once an epoch has more than is allowed."""
-        allowed = int(self._max_fraction * len(self._split))
+        allowed = self._allowed()
         if self.count(epoch) > allowed:
             raise TooManyBadExamples(
                 f"{self.report(epoch)} That is more than the {allowed} that max_bad_fraction="
                 f"{self._max_fraction} allows: mend or remove them, or allow more."
             )
+
+    def _allowed(self) -> int:
+        total = len(self._split)
+        allowed = round(self._max_fraction * total)
+        # As a quotient: 0.29 * 100 is below 29, and 29 / 100 is 0.29.
+        return allowed - 1 if allowed and allowed / total > self._max_fraction else allowed
 
     def report(self, epoch: int) -> str | None:
         """Names an epoch's examples that could not be used.

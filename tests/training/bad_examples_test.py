@@ -3,6 +3,8 @@
 import dataclasses
 import re
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -114,6 +116,24 @@ def test_more_bad_examples_than_allowed_are_an_error(damaged):
     allowed.check(0)
     with pytest.raises(TooManyBadExamples, match=r"than the 4 that max_bad_fraction=0\.19 "):
         refused.check(0)
+
+
+totals_and_counts = st.integers(1, 2000).flatmap(
+    lambda total: st.tuples(st.just(total), st.integers(0, total - 1))
+)
+
+
+@hypothesis.given(totals_and_counts)
+@hypothesis.example((100, 29))
+def test_a_fraction_allows_exactly_its_share(total_and_count):
+    total, count = total_and_count
+    split = ArraySplit(np.zeros([total, 1, 1, 1], np.uint8), np.zeros(total, np.int32), 1)
+    bad = BadExamples(split, count / total)
+    bad.note(np.zeros(count, np.int64), np.arange(count))
+    bad.check(0)
+    bad.note(np.zeros(1, np.int64), np.array([count]))
+    with pytest.raises(TooManyBadExamples, match=f"more than the {count} that "):
+        bad.check(0)
 
 
 def test_bad_examples_of_the_test_part_are_counted_once(damaged):
