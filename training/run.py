@@ -77,7 +77,7 @@ def train(
     Raises:
         ValueError: A setting the model or the dataset can't take, a checkpoint to start from that
             does not fit, or settings other than those of the run to resume. Nothing is written
-            then.
+            then, unless it is an image on the way whose class `labels_offset` leaves out.
         OSError: The directory can't be used as asked: see `run_directory.choose`.
         TrainingFailed: The disk or the memory was full on the way; `resume` continues.
         FloatingPointError: The loss is NaN or infinite; names the step and the last checkpoint.
