@@ -124,7 +124,7 @@ def _evaluate(
     with progress(f"evaluating on {config.dataset}", count) as advance:
         result = evaluation.evaluate(
             evaluation.predictor(model),
-            evaluation.numpy_batches(batches, len(part), max_batches),
+            evaluation.numpy_batches(batches, len(part), max_batches, bad),
             trained.num_classes,
             advance,
         )

@@ -110,13 +110,14 @@ def _parsed(name: str, kind: Any, value: Any) -> Any:
     if kind is bool:
         return value
     if kind == tuple[str, ...]:
-        return tuple(value)
-    if can_be_none and value == _NONE:
-        return None
+        return () if value == [_NONE] else tuple(value)
+    is_tuple = typing.get_origin(kind) is tuple
+    if value == _NONE and (can_be_none or is_tuple):
+        return () if is_tuple else None
     try:
-        if typing.get_origin(kind) is tuple:
+        if is_tuple:
             parse_item, _ = _PARSERS[typing.get_args(kind)[0]]
-            return tuple(parse_item(item) for item in value.split(",") if item)
+            return tuple(parse_item(item) for item in value.split(","))
         return _PARSERS[kind][0](value)
     except typer.BadParameter as error:
         option = f"'--{name.replace('_', '-')}'"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from .datasets import Split
+from .datasets import Split, check_labels_offset
 
 # The epoch of what is read to evaluate a model.
 EVALUATION = 0
@@ -38,6 +39,7 @@ class BadExamples:
         self._max_fraction = max_fraction
         self._part = part
         self._indices: dict[int, set[int]] = collections.defaultdict(set)
+        self._with_checked_labels: set[int] = set()
 
     def note(self, epoch: np.ndarray, indices: np.ndarray) -> None:
         """Takes down examples of one epoch.
@@ -54,13 +56,40 @@ class BadExamples:
         return len(self._indices.get(epoch, ()))
 
     def check(self, epoch: int) -> None:
-        """Raises `TooManyBadExamples` once an epoch has more than is allowed."""
-        allowed = int(self._max_fraction * len(self._split))
+        """Raises once an epoch has more than is allowed, or one that is no fault of the data.
+
+        Args:
+            epoch: Counted from 0, as `note` got it.
+
+        Raises:
+            TooManyBadExamples: There are more than is allowed.
+            ValueError: The offset of the labels leaves out the class of one.
+        """
+        self.check_labels(epoch)
+        allowed = self._allowed()
         if self.count(epoch) > allowed:
             raise TooManyBadExamples(
                 f"{self.report(epoch)} That is more than the {allowed} that max_bad_fraction="
                 f"{self._max_fraction} allows: mend or remove them, or allow more."
             )
+
+    def check_labels(self, epoch: int) -> None:
+        """Raises ValueError if the offset of the labels leaves out the class of an epoch's one."""
+        if not self._split.left_out:
+            return
+        # A copy, as other threads write to it.
+        for index in sorted(self._indices.get(epoch, set()).copy() - self._with_checked_labels):
+            # What can't be read is bad whatever its label.
+            with contextlib.suppress(tf.errors.OpError):
+                label = int(self._split.read(tf.constant(index))["label"])
+                check_labels_offset(self._split, index, label)
+            self._with_checked_labels.add(index)
+
+    def _allowed(self) -> int:
+        total = len(self._split)
+        allowed = round(self._max_fraction * total)
+        # As a quotient: 0.29 * 100 is below 29, and 29 / 100 is 0.29.
+        return allowed - 1 if allowed and allowed / total > self._max_fraction else allowed
 
     def report(self, epoch: int) -> str | None:
         """Names an epoch's examples that could not be used.
@@ -108,6 +137,7 @@ class ReportBadExamples(keras.callbacks.Callback):
 
     Raises:
         TooManyBadExamples: At the end of the step that had one too many.
+        ValueError: At the end of a step with an image of a class that is left out.
     """
 
     def __init__(

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .bad_examples import EVALUATION, BadExamples
+
 Predict = Callable[[np.ndarray], np.ndarray]
 Batches = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
@@ -156,7 +158,10 @@ def evaluate(
 
 
 def numpy_batches(
-    batches: tf.data.Dataset, num_images: int, max_batches: int | None = None
+    batches: tf.data.Dataset,
+    num_images: int,
+    max_batches: int | None = None,
+    bad: BadExamples | None = None,
 ) -> Batches:
     """The batches of `input_pipeline.evaluation_batches` as arrays, without padding.
 
@@ -164,12 +169,18 @@ def numpy_batches(
         batches: Pairs of images and labels, or triples with weights.
         num_images: Images of the dataset; what a last batch has beyond them is padding.
         max_batches: How many batches are taken; None for all.
+        bad: Where the batches' bad images are taken down; None for nowhere.
 
     Yields:
         Images float32 `[B, H, W, 3]`, labels int32 `[B]` and weights float32 `[B]`.
+
+    Raises:
+        ValueError: The offset of the labels leaves out the class of an image in `bad`.
     """
     left = num_images
     for batch in batches.take(-1 if max_batches is None else max_batches):
+        if bad is not None:
+            bad.check_labels(EVALUATION)
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
         size = min(left, len(images))
         left -= size

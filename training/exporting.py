@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from . import comparison, evaluation, export_formats, export_writing, input_pipeline, runtimes
+from .bad_examples import BadExamples
 from .comparison import Comparison
 from .datasets import Dataset, Subset
 from .publishing import published
@@ -167,8 +168,9 @@ def _calibration(measured_on: TestImages) -> np.ndarray:
 
 def _test_batches(measured_on: TestImages) -> evaluation.Batches:
     test = measured_on.dataset.test
-    batches = input_pipeline.evaluation_batches(test, measured_on.config)
-    return evaluation.numpy_batches(batches, len(test), measured_on.max_batches)
+    bad = BadExamples(test, measured_on.config.max_bad_fraction, "test")
+    batches = input_pipeline.evaluation_batches(test, measured_on.config, bad)
+    return evaluation.numpy_batches(batches, len(test), measured_on.max_batches, bad)
 
 
 def _size_of(path: pathlib.Path) -> int:

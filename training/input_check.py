@@ -7,7 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from .bad_examples import BadExamples
-from .datasets import Dataset, Split
+from .datasets import Dataset, Split, check_labels_offset
 from .input_pipeline import preprocessing_of
 from .recipes import TrainConfig
 
@@ -23,7 +23,8 @@ def check_input(dataset: Dataset, config: TrainConfig) -> None:
         config: The run's settings.
 
     Raises:
-        ValueError: None of the first examples of a part can be used; says why of the first one.
+        ValueError: None of the first examples of a part can be used; says why of the first one. Or
+            one is of a class that the offset of the labels leaves out.
     """
     preprocess, size, seed = preprocessing_of(config), config.image_size, tf.constant([0, 0])
     ways: dict[str, tuple[Split, Callable[[tf.Tensor], tf.Tensor]]] = {
@@ -35,7 +36,9 @@ def check_input(dataset: Dataset, config: TrainConfig) -> None:
             raise ValueError(f"{config.dataset} has no {part} images.")
         bad = BadExamples(split, config.max_bad_fraction, part)
         probed = range(min(_PROBED, len(split)))
-        if not any(_can_be_used(split, index, way) for index in probed):
+        # All are read, as any may have a label that is not for the offset.
+        usable = [_can_be_used(split, index, way) for index in probed]
+        if not any(usable):
             name, shape = split.name_of(0), _shape_of(split)
             raise ValueError(
                 f"None of the first {len(probed)} {part} images of {config.dataset} can be used "
@@ -47,10 +50,15 @@ def check_input(dataset: Dataset, config: TrainConfig) -> None:
 def _can_be_used(split: Split, index: int, way: Callable[[tf.Tensor], tf.Tensor]) -> bool:
     try:
         example = split.read(tf.constant(index))
+    except tf.errors.OpError:
+        return False
+    label = int(example["label"])
+    check_labels_offset(split, index, label)
+    try:
         way(example["image"])
     except (tf.errors.OpError, ValueError):
         return False
-    return 0 <= int(example["label"]) < split.num_classes
+    return 0 <= label < split.num_classes
 
 
 def _shape_of(split: Split) -> str:

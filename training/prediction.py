@@ -76,6 +76,9 @@ def predict(
 
     Yields:
         A prediction for each file, in their order.
+
+    Raises:
+        FloatingPointError: The model gives NaN for an image.
     """
     for first in range(0, len(images), _BATCH_SIZE):
         files = images[first : first + _BATCH_SIZE]
@@ -86,10 +89,13 @@ def predict(
             if isinstance(result, str):
                 yield Prediction(file, error=result)
             else:
-                classes = tuple(
-                    (number, class_names[number], probability) for number, probability in next(rows)
-                )
-                yield Prediction(file, classes)
+                probable = next(rows)
+                if not np.isfinite([probability for _, probability in probable]).all():
+                    raise FloatingPointError(
+                        f"The model gives NaN for '{file}': its weights are of a run that "
+                        "diverged, or of another model."
+                    )
+                yield Prediction(file, tuple((n, class_names[n], p) for n, p in probable))
         on_batch(len(files))
 
 

@@ -77,7 +77,7 @@ def train(
     Raises:
         ValueError: A setting the model or the dataset can't take, a checkpoint to start from that
             does not fit, or settings other than those of the run to resume. Nothing is written
-            then.
+            then, unless it is an image on the way whose class `labels_offset` leaves out.
         OSError: The directory can't be used as asked: see `run_directory.choose`.
         TrainingFailed: The disk or the memory was full on the way; `resume` continues.
         FloatingPointError: The loss is NaN or infinite; names the step and the last checkpoint.
@@ -93,7 +93,9 @@ def train(
     console = rich.console.Console(highlight=False, soft_wrap=True, quiet=not is_chief)
     directory = _choose(config, out, resume, overwrite, is_chief)
     if resume and (finished := directory.read_result()) is not None:
-        console.print(f"The run in '{directory.path}' is finished: there is nothing to resume.")
+        console.print(
+            f"The run in '{directory.path}' is finished: there is nothing to resume.", markup=False
+        )
         return finished
     if cluster is not None:
         console.print(f"cluster  waiting for the {cluster.num_tasks} tasks of {cluster.origin}")
@@ -217,7 +219,8 @@ def _failures_named(position: Position, directory: RunDirectory) -> Iterator[Non
         ) from error
     except (OSError, tf.errors.OpError) as error:
         # TensorFlow tells of the operation before and after the line that says what is wrong.
-        line = str(error).partition("\n\t [[")[0].strip().splitlines()[-1]
+        lines = str(error).partition("\n\t [[")[0].strip().splitlines()
+        line = lines[-1] if lines else type(error).__name__
         reason = _OPERATION.sub("", line).rstrip(".") + "."
         raise TrainingFailed(reason, position.step, position.total_steps, directory.path) from error
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from ..checkpoints.fitting import Ema
 
+# What measuring takes over from the run, and what of that is about the run's dataset alone.
+_READING = ("dataset", "batch_size", "max_bad_fraction")
+_WHERE = ("data_dir", "labels_offset")
+
 # TF-Slim's datasets come with a labels.txt of such lines: "0:daisy".
 _NUMBERED = re.compile(r"(\d+):(.+)")
 
@@ -173,7 +177,8 @@ def data_settings(trained: TrainedModel, **given: Any) -> TrainConfig:
     Args:
         trained: The model.
         **given: Fields of `TrainConfig` about data, None for what the user left open: that is as
-            in the run, or else the default.
+            in the run, or else the default. Where the data is and its labels' offset are as in the
+            run for its own dataset only.
 
     Returns:
         Settings for `evaluation_batches`; what they say of training means nothing.
@@ -182,19 +187,21 @@ def data_settings(trained: TrainedModel, **given: Any) -> TrainConfig:
         ValueError: No dataset is known, or a setting is out of its range.
     """
     settings = {name: value for name, value in given.items() if value is not None}
+    if (run := trained.run) is not None:
+        is_the_runs = settings.get("dataset", run.dataset) == run.dataset
+        taken = _READING + _WHERE if is_the_runs else _READING
+        settings = {name: getattr(run, name) for name in taken} | settings
+    if "dataset" not in settings:
+        raise ValueError(
+            f"'{trained.checkpoint}' is not of a run of `shimzoo train`, which would name a "
+            "dataset: pass --dataset NAME."
+        )
     settings |= {
         "model": trained.model,
         "stage": trained.stage,
         "image_size": trained.image_size,
         "preprocessing": trained.preprocessing,
     }
-    if trained.run is not None:
-        return dataclasses.replace(trained.run, **settings)
-    if "dataset" not in settings:
-        raise ValueError(
-            f"'{trained.checkpoint}' is not of a run of `shimzoo train`, which would name a "
-            "dataset: pass --dataset NAME."
-        )
     # Fields without a default are about training, except those given.
     training = {
         field.name: getattr(DEMO.config, field.name)

@@ -65,7 +65,7 @@ def test_the_help_names_the_defaults():
 
 @given(st.lists(st.integers(-(10**9), 10**9), max_size=5))
 def test_numbers_come_back_as_they_were_written(values):
-    assert parsed(marks=",".join(map(str, values))) == {"marks": tuple(values)}
+    assert parsed(marks=",".join(map(str, values)) or "none") == {"marks": tuple(values)}
 
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=5))
@@ -84,8 +84,27 @@ def test_what_is_not_given_is_left_out_and_none_is_a_value():
     }
 
 
+def test_none_empties_what_takes_several_values():
+    assert parsed(marks="none", rates="none", names=["none"]) == {
+        "marks": (),
+        "rates": (),
+        "names": (),
+    }
+
+
 @pytest.mark.parametrize(
-    ("name", "text"), [("count", "none"), ("count", "1.5"), ("size", "big"), ("marks", "1,x")]
+    ("name", "text"),
+    [
+        ("count", "none"),
+        ("count", "1.5"),
+        ("size", "big"),
+        ("marks", "1,x"),
+        ("marks", "10,,20"),
+        ("marks", "10,"),
+        ("marks", ""),
+        ("rates", ",0.1"),
+        ("rates", "0.1,none"),
+    ],
 )
 def test_a_bad_text_names_its_option(name, text):
     with pytest.raises(typer.BadParameter) as raised:

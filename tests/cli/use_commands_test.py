@@ -60,6 +60,16 @@ def of_formula(foreign, *more):
     return [*options, "--image-size", formula_model.SIZE, "--option", "num_classes=10", *more]
 
 
+def test_a_class_that_the_offset_leaves_out_is_no_bad_image(foreign, tmp_path, capsys):
+    image_files.write_slim(tmp_path / "data", {"a_train": 11, "a_test": 11}, classes=11)
+    data = ["--dataset", f"tfrecord:{tmp_path / 'data'}", "--labels-offset", 1]
+    options = of_formula(foreign, *data)
+    for command in (["evaluate", "--out"], ["export", "--batch-size", 1]):
+        line = refused(capsys, *command, tmp_path / "out.tflite", *options)
+        assert "a_test, record 0 is of class 0 (class 0)" in line
+    assert not (tmp_path / "out.tflite").exists()
+
+
 def test_evaluating_a_run_gives_the_accuracy_of_its_end(capsys, trained, tmp_path):
     out = tmp_path / "evaluation"
     code, shown, _ = shimzoo(capsys, "evaluate", "--checkpoint", trained.directory, "--out", out)

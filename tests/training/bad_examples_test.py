@@ -3,6 +3,8 @@
 import dataclasses
 import re
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -116,6 +118,24 @@ def test_more_bad_examples_than_allowed_are_an_error(damaged):
         refused.check(0)
 
 
+totals_and_counts = st.integers(1, 2000).flatmap(
+    lambda total: st.tuples(st.just(total), st.integers(0, total - 1))
+)
+
+
+@hypothesis.given(totals_and_counts)
+@hypothesis.example((100, 29))
+def test_a_fraction_allows_exactly_its_share(total_and_count):
+    total, count = total_and_count
+    split = ArraySplit(np.zeros([total, 1, 1, 1], np.uint8), np.zeros(total, np.int32), 1)
+    bad = BadExamples(split, count / total)
+    bad.note(np.zeros(count, np.int64), np.arange(count))
+    bad.check(0)
+    bad.note(np.zeros(1, np.int64), np.array([count]))
+    with pytest.raises(TooManyBadExamples, match=f"more than the {count} that "):
+        bad.check(0)
+
+
 def test_bad_examples_of_the_test_part_are_counted_once(damaged):
     dataset, numbers = damaged
     bad = BadExamples(dataset.train, 1.0, "test")
@@ -157,3 +177,39 @@ def test_labels_that_are_no_classes_are_told_before_a_run(tmp_path):
     shifted = dataclasses.replace(dataset, train=foreign)
     with pytest.raises(ValueError, match="label 7, where 0 to 1 are classes"):
         check_input(shifted, DISK)
+
+
+def write_labelled(folder, train_labels):
+    """Images of these classes to train on, and one of class 1 to test on."""
+    image_files.write_slim(folder, {"a_test": 0})
+    for name, labels in (("a_train", train_labels), ("a_test", [1])):
+        records = [image_files.example(image_files.encoded(i), k) for i, k in enumerate(labels)]
+        image_files.write_records(folder / name, records)
+    return load_dataset(f"tfrecord:{folder}", labels_offset=1)
+
+
+def test_an_offset_that_is_not_for_the_labels_is_told_before_a_run(tmp_path):
+    dataset = write_labelled(tmp_path, [1, 2, 0, 1])
+    with pytest.raises(ValueError, match=r"labels_offset=1 .*record 2 is of class 0 \(class 0\)"):
+        check_input(dataset, DISK)
+
+
+def test_an_offset_that_is_not_for_a_later_label_makes_no_bad_image(tmp_path):
+    dataset = write_labelled(tmp_path, [1, 2] * 6 + [0, 1])
+    check_input(dataset, DISK)
+    bad = BadExamples(dataset.train, 1.0)
+    for epoch, read in ((0, batches), (EVALUATION, evaluation_batches)):
+        list(read(dataset.train, DISK, bad=bad))
+        with pytest.raises(ValueError, match=r"record 12 is of class 0 \(class 0\)"):
+            bad.check(epoch)
+
+
+def test_damaged_labels_and_images_are_bad_whatever_the_offset(tmp_path):
+    dataset = write_labelled(tmp_path, [1, -1, 2, 1, 3, 2])
+    path = tmp_path / "a_train"
+    image_files.flip_bit(path, path.stat().st_size - 10)
+    bad = BadExamples(load_dataset(dataset.name, labels_offset=1).train, 1.0)
+    list(evaluation_batches(dataset.train, DISK, bad))
+    check_input(dataset, DISK)
+    bad.check(EVALUATION)
+    assert bad.count(EVALUATION) == 3

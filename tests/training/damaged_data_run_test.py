@@ -74,3 +74,20 @@ def test_a_dataset_that_is_not_there_is_one_line_and_code_2(dataset, message, tm
     assert len(errors) == 1
     assert message in errors[0]
     assert not out.exists()
+
+
+def test_a_class_that_the_offset_leaves_out_stops_the_run_with_a_line(tmp_path):
+    image_files.write_slim(tmp_path / "data", {"a_test": 0})
+    for name, labels in (("a_train", [1, 2] * 7 + [0, 1]), ("a_test", [1, 2])):
+        images = [image_files.example(image_files.encoded(i), k) for i, k in enumerate(labels)]
+        image_files.write_records(tmp_path / "data" / name, images)
+    config = dataclasses.replace(
+        DEMO.config,
+        dataset=f"tfrecord:{tmp_path / 'data'}",
+        labels_offset=1,
+        batch_size=8,
+        epochs=1,
+        max_bad_fraction=1.0,
+    )
+    with pytest.raises(ValueError, match=r"a_train, record 14 is of class 0 \(class 0\)"):
+        train(config, out=tmp_path / "run")

@@ -64,6 +64,21 @@ def test_an_image_is_prepared_as_the_preprocessing_does(name):
     assert (float(np.min(pixels)) < -1) == (name == "vgg")  # The others give [-1, 1].
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_model_that_gives_nan_is_an_error(tmp_path, wrong):
+    files = [tmp_path / "gone.png", write(tmp_path / "a.png", 0), write(tmp_path / "b.png", 255)]
+
+    def logits_of(images):
+        return np.where(images.mean(axis=(1, 2, 3))[:, None] > 0, wrong, brightness(images))
+
+    with pytest.raises(FloatingPointError, match=r"gives NaN for '.*/b\.png'"):
+        list(
+            prediction.predict(
+                logits_of, files, size=SIZE, preprocessing="resize", class_names=NAMES, top=1
+            )
+        )
+
+
 def test_as_many_classes_are_told_as_asked_for(tmp_path):
     files = [write(tmp_path / "light.png", 255)]
     assert [len(predict(files, top=top)[0].classes) for top in (1, 2, 9)] == [1, 2, 3]

@@ -271,6 +271,21 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(tmp_path, capsys
     assert "at the start, as the run has no checkpoint yet" in capsys.readouterr().out
 
 
+def test_an_error_without_a_text_is_one_line_too(monkeypatch, tmp_path, capsys):
+    def fail(self, batch, logs=None):
+        raise TimeoutError
+
+    monkeypatch.setattr(callbacks.CountSteps, "on_train_batch_end", fail)
+    assert cli.main(["train", "--batch-size", "50", "--out", str(tmp_path / "run")]) == 1
+    assert re.search(r"run' failed after 0 .*TimeoutError\.", capsys.readouterr().err)
+
+
+def test_a_finished_runs_directory_is_named_as_it_is(whole, tmp_path, capsys):
+    out = shutil.copytree(whole.directory, tmp_path / "run [b]")
+    train(CONFIG, out=out, resume=True)
+    assert f"The run in '{out}' is finished" in capsys.readouterr().out
+
+
 def test_resuming_a_finished_run_says_so_and_trains_no_more(whole, capsys):
     before = {path: path.stat().st_mtime_ns for path in whole.directory.rglob("*")}
     assert train(CONFIG, out=whole.directory, resume=True) == whole

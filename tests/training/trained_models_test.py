@@ -1,6 +1,7 @@
 """What a checkpoint is of: from a run's config.json, or as the user says."""
 
 import dataclasses
+import pathlib
 
 import hypothesis
 import hypothesis.strategies as st
@@ -91,11 +92,55 @@ def test_wrong_settings_are_told(tmp_path, wrong, words):
         trained_models.find(tmp_path, **{"model": NAME} | wrong)
 
 
-def test_a_run_is_read_as_it_was_trained(run):
-    config = trained_models.data_settings(
-        trained_models.find(run, stage="shimmed", image_size=48), batch_size=5, dataset=None
+def settings_of(config, **given):
+    """Data settings for a model of a run with these settings, in the stage `shimmed`."""
+    trained = trained_models.TrainedModel(
+        checkpoint=pathlib.Path("run"),
+        model=config.model,
+        stage="shimmed",
+        image_size=48,
+        preprocessing="vgg",
+        num_classes=10,
+        options={},
+        class_names=DIGITS,
+        ema="auto",
+        run=config,
     )
-    assert config == dataclasses.replace(DEMO.config, stage="shimmed", image_size=48, batch_size=5)
+    return trained_models.data_settings(trained, **given)
+
+
+def test_a_run_is_read_as_it_was_trained():
+    run = dataclasses.replace(
+        DEMO.config,
+        dataset="cifar10",
+        data_dir="prepared",
+        labels_offset=-1,
+        batch_size=7,
+        max_bad_fraction=0.5,
+    )
+    config = settings_of(run, dataset=None)
+    assert (config.model, config.stage) == (NAME, "shimmed")
+    assert (config.image_size, config.preprocessing) == (48, "vgg")
+    for name in ("dataset", "data_dir", "labels_offset", "batch_size", "max_bad_fraction"):
+        assert getattr(config, name) == getattr(run, name)
+    asked = settings_of(run, dataset="cifar10", data_dir="other", labels_offset=0, batch_size=5)
+    assert (asked.data_dir, asked.labels_offset, asked.batch_size) == ("other", 0, 5)
+
+
+def test_another_dataset_is_not_read_as_the_runs():
+    run = dataclasses.replace(DEMO.config, dataset="cifar10", data_dir="a", labels_offset=-1)
+    config = settings_of(run, dataset="digits")
+    assert (config.dataset, config.data_dir, config.labels_offset) == ("digits", None, 0)
+    assert (config.batch_size, config.preprocessing) == (run.batch_size, "vgg")
+    with pytest.raises(ValueError, match="--data-dir"):
+        settings_of(run, dataset="cifar100")
+
+
+def test_what_a_run_said_of_training_keeps_no_stage_from_being_measured():
+    run = dataclasses.replace(DEMO.config, sync_batch_norm=True, mixup=0.2, strategy="mirrored")
+    config = settings_of(run)
+    assert (config.stage, config.sync_batch_norm) == ("shimmed", False)
+    assert (config.mixup, config.strategy) == (0.0, "auto")
 
 
 def test_without_a_run_a_dataset_has_to_be_named(tmp_path):

@@ -3,7 +3,7 @@
 Nothing heavy is imported before a dataset is loaded, so that names can be checked at once.
 """
 
-from .dataset import ArraySplit, Dataset, Split, Subset
+from .dataset import ArraySplit, Dataset, Split, Subset, check_labels_offset
 from .loading import DATASETS, check_dataset_name, load_dataset
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "Split",
     "Subset",
     "check_dataset_name",
+    "check_labels_offset",
     "load_dataset",
 ]

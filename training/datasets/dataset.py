@@ -41,11 +41,14 @@ class Split(abc.ABC):
         num_classes: Labels are from 0 to this - 1, but for examples that are damaged.
         labels: int `[N]`, where they are known without reading the images; None where not.
         in_memory: Whether reading can't fail, as the images are held as arrays.
+        left_out: Names of the classes in front that an offset of the labels leaves out: an image of
+            the last of them has label -1.
     """
 
     num_classes: int
     labels: np.ndarray | None = None
     in_memory: bool = False
+    left_out: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -148,6 +151,7 @@ class Subset(Split):
         self.num_classes = whole.num_classes
         self.labels = None if whole.labels is None else whole.labels[indices]
         self.in_memory = whole.in_memory
+        self.left_out = whole.left_out
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -168,8 +172,9 @@ class Subset(Split):
 class _OffsetLabels(Split):
     """A split with a number subtracted from its labels."""
 
-    def __init__(self, split: Split, offset: int) -> None:
+    def __init__(self, split: Split, offset: int, left_out: tuple[str, ...]) -> None:
         self._split = split
+        self.left_out = left_out
         self._offset = offset
         self.num_classes = split.num_classes - offset
         self.labels = None if split.labels is None else split.labels - offset
@@ -184,6 +189,26 @@ class _OffsetLabels(Split):
 
     def name_of(self, index: int) -> str:
         return self._split.name_of(index)
+
+
+def check_labels_offset(split: Split, index: int, label: int) -> None:
+    """Holds the label of an image against the classes that the offset of the labels leaves out.
+
+    Args:
+        split: What the image is of.
+        index: Its number there.
+        label: Its label, as `read` gave it.
+
+    Raises:
+        ValueError: The image is of such a class.
+    """
+    offset = len(split.left_out)
+    if -offset <= label < 0:
+        raise ValueError(
+            f"labels_offset={offset} is not for this dataset: {split.name_of(index)} is of class "
+            f"{label + offset} ({split.left_out[label]}), and it leaves out classes that no image "
+            "is of."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +239,8 @@ class Dataset:
             The dataset with other labels and class names.
 
         Raises:
-            ValueError: A label that is used would be negative, or no class would be left.
+            ValueError: A label that is used would be negative, or no class would be left. Where
+                labels are not known without reading the images, `check_labels_offset` finds it.
         """
         if offset == 0:
             return self
@@ -232,10 +258,11 @@ class Dataset:
                     f"{int(labels.min())} ({first}): it leaves out classes that no image is of."
                 )
         names = self.class_names[offset:] if offset > 0 else (BACKGROUND,) * -offset
+        left_out = self.class_names[: max(offset, 0)]
         return Dataset(
             name=self.name,
-            train=_OffsetLabels(self.train, offset),
-            test=_OffsetLabels(self.test, offset),
+            train=_OffsetLabels(self.train, offset, left_out),
+            test=_OffsetLabels(self.test, offset, left_out),
             class_names=names if offset > 0 else names + self.class_names,
         )
 
