@@ -9,7 +9,16 @@ import typer
 import typer.main
 
 # Each of these adds its commands to the application, in the order of the help.
-from . import benchmarks, checkpoints, evaluate, export, predict, train, zoo  # noqa: F401
+from . import (  # noqa: F401
+    benchmark_results,
+    benchmarks,
+    checkpoints,
+    evaluate,
+    export,
+    predict,
+    train,
+    zoo,
+)
 from .app import app
 
 

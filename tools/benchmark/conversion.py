@@ -21,7 +21,7 @@ import rich.table
 from ... import models
 from . import results_file
 from .driver import Contender
-from .summary import Ratio, Summary
+from .summary import Summary
 
 # Format -> what a checkpoint is called here.
 FILES = {
@@ -189,7 +189,7 @@ def copy_and_hash(files: Sequence[Path], folder: Path) -> float:
 
 def _row(source: str, target: str, results: Sequence[dict[str, float]]) -> Row:
     seconds = Summary.of([result["seconds"] for result in results])
-    ratio = Ratio.paired(
+    ratio = Summary.paired(
         [result["seconds"] for result in results], [result["copying"] for result in results]
     )
     peak = max(result["peak_bytes"] for result in results)

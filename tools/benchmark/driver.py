@@ -8,14 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
+# What errors for want of memory are called: Python's, TensorFlow's and JAX', PyTorch's.
+_OUT_OF_MEMORY = re.compile(
+    "MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OutOfMemory|out of memory|bad_alloc"
+    "|can't allocate memory|OOM when allocating",
+    re.IGNORECASE,
+)
+
 
 class ContenderError(RuntimeError):
-    """A contender's process ended, or failed at what it was asked for."""
+    """A contender's process ended, or failed at what it was asked for.
+
+    Args:
+        message: the whole sentence.
+        reason: why, without who and when.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = f"out of memory: {reason}" if _OUT_OF_MEMORY.search(reason) else reason
 
 
 class Contender:
@@ -88,13 +106,19 @@ class Contender:
             self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
+            code, words = self._process.wait(), self._last_words()
+            reason = f"ended with exit code {code}: {words}"
+            if code == -signal.SIGKILL:
+                reason = "killed, as the system does where it runs out of memory"
             raise ContenderError(
-                f"Contender {self.name} ended with exit code {self._process.wait()} at "
-                f"{task}. Its last words: {self._last_words()}"
+                f"Contender {self.name} ended with exit code {code} at {task}. Its last words: "
+                f"{words}",
+                reason,
             )
         answer = json.loads(line)
         if "error" in answer:
-            raise ContenderError(f"Contender {self.name} failed at {task}: {answer['error']}")
+            error = " ".join(answer["error"].split())
+            raise ContenderError(f"Contender {self.name} failed at {task}: {error}", error)
         return answer["result"]
 
     def _last_words(self) -> str:
@@ -109,8 +133,13 @@ def interleaved(
     rounds: int,
     warm_up_rounds: int,
     advance: Callable[[], None],
-) -> dict[str, list[float]]:
+    samples: dict[str, list[float]],
+    failures: dict[str, str],
+) -> None:
     """Runs a task of all contenders in turns.
+
+    What was measured is in `samples` as soon as it is, so that nothing is lost if the measuring is
+    interrupted.
 
     Args:
         contenders: the contenders.
@@ -118,16 +147,20 @@ def interleaved(
         rounds: how often each runs it.
         warm_up_rounds: how often each runs it before that, without being noted.
         advance: called after each run, warm-up included.
-
-    Returns:
-        By contender's name the numbers, one a round.
+        samples: gets, by contender's name, the numbers, one a round.
+        failures: gets, by contender's name, why one that failed is left out from then on; those
+            that are in it already are left out from the start.
     """
-    samples: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    samples.update({contender.name: [] for contender in contenders})
     for number in range(-warm_up_rounds, rounds):
-        first = number % len(contenders)
+        first = number % max(1, len(contenders))
         for contender in (*contenders[first:], *contenders[:first]):
-            value = contender.ask(task)
-            if number >= 0:
-                samples[contender.name].append(value)
+            if contender.name not in failures:
+                try:
+                    value = contender.ask(task)
+                except ContenderError as error:
+                    failures[contender.name] = error.reason
+                else:
+                    if number >= 0:
+                        samples[contender.name].append(value)
             advance()
-    return samples

@@ -1,74 +1,226 @@
-"""`shim-overhead`: what the shim costs, against the official shim, Keras' own model and no shim.
-
-All contenders run ResNet v1-50 on the same images: TF-Slim's under the shim and under the official
-one, `keras.applications`' (which has biases, and its strides elsewhere), and Slim's ops written
-down without Slim or shim.
-"""
+"""`shim-overhead`: what the shim costs, against the official shim, Keras' own model and no shim."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import rich.console
-import rich.progress
 
-from . import results_file
-from .driver import Contender, interleaved
-from .shim_overhead_report import (
-    GROWTH_TARGETS,
-    GROWTHS,
-    RATIO_TARGETS,
-    TIMES,
-    Row,
-    csv_lines,
-    table,
-)
-from .summary import Ratio, Summary
+from ... import models
+from . import counterparts, report, results_file, rows
+from .driver import Contender, ContenderError, interleaved
+from .progress import Progress
+from .rows import Row
+from .throughput_settings import TF1_SESSION, Settings, check_not_deterministic
 
-SHIM = "shim"
-OFFICIAL_SHIM = "official_shim"
-CONTENDERS = (SHIM, OFFICIAL_SHIM, "keras_applications", "plain")
-WITH_A_SMALL_LAYER = (SHIM, OFFICIAL_SHIM)
+NAME = "shim-overhead"
+SHIMMED, OFFICIAL_SHIM = "shimmed", "official_shim"
+KERAS_APPLICATIONS, PLAIN = "keras_applications", "plain"
+CONTENDERS = (*models.STAGES, OFFICIAL_SHIM, KERAS_APPLICATIONS, TF1_SESSION, PLAIN)
 WARM_UP_ROUNDS = 2
+IMAGE_SIZE = 64
+# What the bare ops are written for.
+_PLAIN_MODEL = "resnet_v1_50"
+TIMES = {
+    "eager_inference": "eager inference, ms",
+    "eager_training": "eager training, ms",
+    "tracing": "tracing, ms",
+    "step_inference": "traced inference, ms",
+    "step_training": "traced training step, ms",
+    "step_xla": "XLA inference, ms",
+}
+SIZES = {"memory": ("most memory in use, MiB", "MiB"), "graph_ops": ("ops in the graph", "ops")}
+GROWTHS = {
+    "memory_growth": ("memory growth, MiB", "MiB"),
+    "collections_growth": ("collections' growth", "entries"),
+    "global_ops_growth": ("global graph's growth, ops", "ops"),
+}
+TITLES = TIMES | {name: title for name, (title, _) in (SIZES | GROWTHS).items()}
+_ONLY_IN_TF2 = ("eager_inference", "eager_training", "step_xla")
 
 
-def run(rounds: int, out: Path | None = None) -> None:
+def default_image_size(model: str) -> int:
+    """64 pixels, or the model's own size where it takes no such small images.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    is_enough = models.default_options(model).MIN_IMAGE_SIZE <= IMAGE_SIZE
+    return IMAGE_SIZE if is_enough else models.get_variant(model).input_size
+
+
+def run(settings: Settings, rounds: int, out: Path | None = None) -> bool:
     """Measures, prints the table, and writes the CSV file.
 
     Args:
+        settings: the model, the sizes and the cores.
         rounds: how often each time is measured, 1 or more.
         out: CSV file for the results, replaced where it exists; None: no file.
 
+    Returns:
+        Whether it came to its end; False after Ctrl-C, with what was measured until then.
+
     Raises:
-        ValueError: `rounds` is less than 1.
+        ValueError: `rounds` is less than 1, or op determinism is on.
         OSError: `out` can't be written.
-        ContenderError: a contender's process failed.
     """
     if rounds < 1:
         raise ValueError(f"rounds={rounds}: must be 1 or more.")
+    check_not_deterministic()
     if out is not None:
         results_file.check_writable(out)
-    left_out = {}
-    if importlib.util.find_spec("tf_keras") is None:
-        left_out[OFFICIAL_SHIM] = "tf_keras is not installed"
-    with contextlib.ExitStack() as stack:
-        contenders = [
-            stack.enter_context(started(name)) for name in CONTENDERS if name not in left_out
-        ]
-        rows = _measured_with_progress(contenders, rounds)
-        facts = {contender.name: contender.ask("facts") for contender in contenders}
-    rich.console.Console().print(table(rows, left_out))
+    measuring = Measuring(settings)
+    is_complete = True
+    try:
+        measuring.measure(rounds)
+    except KeyboardInterrupt:
+        is_complete = False
+    judged = rows.judged(measuring.rows(), NAME, measuring.facts)
+    notes = [
+        f"{settings.model}, batch {settings.batch_size}, {settings.image_size} pixels, float32, "
+        f"{settings.threads} thread(s)"
+    ]
+    if not is_complete:
+        notes.append("interrupted: this was measured so far")
+    report.show(rich.console.Console(), judged, TITLES, notes)
     if out is not None:
-        results_file.write_csv(out, csv_lines(rows, facts))
+        results_file.write_csv(out, rows.lines(judged, NAME, measuring.facts))
+    return is_complete
 
 
-def started(name: str) -> contextlib.AbstractContextManager[Contender]:
+def hindrance(name: str, model: str) -> str | None:
+    """Says why a contender can't take part; None if it can."""
+    if name in (OFFICIAL_SHIM, TF1_SESSION) and model not in counterparts.SLIM_NETS:
+        return f"tf_slim.nets has no {model}"
+    if name == OFFICIAL_SHIM and importlib.util.find_spec("tf_keras") is None:
+        return "not installed: pip install tf-keras"
+    if name == KERAS_APPLICATIONS and counterparts.keras_application(model) is None:
+        return f"keras.applications has no counterpart of {model}"
+    if name == PLAIN and model != _PLAIN_MODEL:
+        return f"the bare ops are those of {_PLAIN_MODEL}"
+    return None
+
+
+class Measuring:
+    """A run: its contenders, and what was measured so far.
+
+    Args:
+        settings: the model, the sizes and the cores.
+
+    Attributes:
+        facts: by contender, what the numbers depend on.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        reasons = {name: hindrance(name, settings.model) for name in CONTENDERS}
+        # Why a contender is left out, from the start or from a failure on.
+        self._failures = {name: why for name, why in reasons.items() if why is not None}
+        self._samples: dict[str, dict[str, list[float]]] = {}
+        known = {
+            "model": settings.model,
+            "batch_size": settings.batch_size,
+            "image_size": settings.image_size,
+            "precision": "float32",
+            "threads": settings.threads,
+        }
+        self.facts: dict[str, dict[str, Any]] = {name: dict(known) for name in CONTENDERS}
+
+    def measure(self, rounds: int) -> None:
+        """Measures everything of all contenders.
+
+        Args:
+            rounds: how often each time is measured.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; what was measured stays.
+        """
+        names = [name for name in CONTENDERS if name not in self._failures]
+        runs = sum(len(_that_have(measure, names)) for measure in TIMES)
+        total = 2 * len(names) + runs * (WARM_UP_ROUNDS + rounds)
+        with contextlib.ExitStack() as stack:
+            progress = stack.enter_context(Progress(total).shown())
+            contenders = [stack.enter_context(started(name, self._settings)) for name in names]
+            progress.now("building the models")
+            for contender in contenders:
+                self.facts[contender.name] |= self._ask(contender, "facts") or {}
+                progress.advance()
+            for measure in TIMES:
+                if measure == "step_xla":  # Some may not compile, which ends them.
+                    self._measure_sizes(contenders, progress)
+                progress.now(TITLES[measure])
+                interleaved(
+                    [one for one in contenders if one.name in _that_have(measure, names)],
+                    measure,
+                    rounds,
+                    WARM_UP_ROUNDS,
+                    progress.advance,
+                    self._samples.setdefault(measure, {}),
+                    self._failures,
+                )
+
+    def _measure_sizes(self, contenders: Sequence[Contender], progress: Progress) -> None:
+        progress.now("sizes, and many calls of a small layer")
+        for contender in contenders:
+            for measure in SIZES:
+                self._note(measure, contender, self._ask(contender, measure))
+            if contender.name in (SHIMMED, OFFICIAL_SHIM):
+                sizes = self._ask(contender, "many_calls") or {"before": {}, "after": {}}
+                for measure, after in sizes["after"].items():
+                    before = sizes["before"][measure]
+                    growth = None if before is None else after - before
+                    self._note(measure, contender, growth)
+            progress.advance()
+
+    def _note(self, measure: str, contender: Contender, value: float | None) -> None:
+        if value is not None:
+            self._samples.setdefault(measure, {})[contender.name] = [value]
+
+    def _ask(self, contender: Contender, task: str) -> Any:
+        if contender.name in self._failures:
+            return None
+        try:
+            return contender.ask(task)
+        except ContenderError as error:
+            self._failures[contender.name] = error.reason
+            return None
+
+    def rows(self) -> list[Row]:
+        """What was measured so far, and the ratios of the shimmed model's times to the others'."""
+        found: list[Row] = []
+        units = dict.fromkeys(TIMES, "ms") | {
+            name: unit for name, (_, unit) in (SIZES | GROWTHS).items()
+        }
+        for measure in TITLES:
+            samples = {n: taken for n, taken in self._samples.get(measure, {}).items() if taken}
+            for name, taken in samples.items():
+                row = Row.of(name, measure, units[measure], taken)
+                found.append(rows.noted(row, self._failures.get(name, "")))
+                if name == SHIMMED and measure not in GROWTHS:
+                    found += [
+                        Row.ratio(name, measure, taken, other, samples[other])
+                        for other in samples
+                        if other != name
+                    ]
+        measured = {row.contender for row in found}
+        missing = [name for name in self._failures if name not in measured]
+        first = next(iter(TIMES))
+        found += [Row(name, first, "ms", note=self._failures[name]) for name in missing]
+        return sorted(found, key=lambda row: list(TITLES).index(row.measure))
+
+
+def _that_have(measure: str, names: Sequence[str]) -> list[str]:
+    """The contenders that a measure is taken of."""
+    return [name for name in names if name != TF1_SESSION or measure not in _ONLY_IN_TF2]
+
+
+def started(name: str, settings: Settings) -> contextlib.AbstractContextManager[Contender]:
     """Starts a contender by its name; it ends with the context."""
     environment = {key: value for key, value in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
     environment |= {
@@ -79,100 +231,5 @@ def started(name: str) -> contextlib.AbstractContextManager[Contender]:
     if name == OFFICIAL_SHIM:
         environment["TF_USE_LEGACY_KERAS"] = "1"
     module = f"{__package__}.shim_overhead_worker"
-    return Contender.started(name, [sys.executable, "-m", module, name], environment)
-
-
-def _measured_with_progress(contenders: Sequence[Contender], rounds: int) -> list[Row]:
-    console = rich.console.Console(stderr=True)
-    timed_runs = len(TIMES) * len(contenders) * (WARM_UP_ROUNDS + rounds)
-    bar = rich.progress.Progress(
-        rich.progress.TextColumn("{task.description:<28}"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TimeRemainingColumn(compact=True),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        task = bar.add_task("", total=len(contenders) + timed_runs + len(WITH_A_SMALL_LAYER))
-
-        def now(what: str) -> None:
-            bar.update(task, description=what)
-            if not console.is_terminal:
-                console.print(what)
-
-        return measured(contenders, rounds, now, lambda: bar.advance(task))
-
-
-def measured(
-    contenders: Sequence[Contender],
-    rounds: int,
-    now: Callable[[str], None],
-    advance: Callable[[], None],
-) -> list[Row]:
-    """Measures everything of all contenders.
-
-    Args:
-        contenders: the contenders; one is named "shim".
-        rounds: how often each time is measured.
-        now: told what is being done.
-        advance: called after each contender's start, timed run, and many calls.
-
-    Returns:
-        The rows, those of a measure together.
-    """
-    now("building the models")
-    for contender in contenders:
-        contender.wait_until_ready()
-        advance()
-    rows = []
-    for measure, description in TIMES.items():
-        now(description)
-        rows += time_rows(
-            measure, interleaved(contenders, measure, rounds, WARM_UP_ROUNDS, advance)
-        )
-    now("many calls of a small layer")
-    growth: list[Row] = []
-    for contender in contenders:
-        if contender.name in WITH_A_SMALL_LAYER:
-            growth += _growth_rows(contender)
-            advance()
-    return rows + sorted(growth, key=lambda row: list(GROWTHS).index(row.measure))
-
-
-def time_rows(measure: str, samples: dict[str, list[float]]) -> list[Row]:
-    """Sums up what was timed.
-
-    Args:
-        measure: what was.
-        samples: by contender's name the times in ms, round by round.
-
-    Returns:
-        A row a contender, the shim's without ratio.
-    """
-    rows = []
-    for name, sample in samples.items():
-        summary = Summary.of(sample)
-        row = Row(name, measure, len(sample), summary.median, summary.q1, summary.q3)
-        if name != SHIM:
-            ratio = Ratio.paired(samples[SHIM], sample)
-            row = dataclasses.replace(
-                row,
-                ratio_median=ratio.median,
-                ratio_low=ratio.low,
-                ratio_high=ratio.high,
-                target=RATIO_TARGETS.get((measure, name)),
-            )
-        rows.append(row)
-    return rows
-
-
-def _growth_rows(contender: Contender) -> list[Row]:
-    sizes = contender.ask("many_calls")
-    rows = []
-    for measure in GROWTHS:
-        before, after = sizes["before"][measure], sizes["after"][measure]
-        growth = None if before is None else after - before
-        target = GROWTH_TARGETS[measure] if contender.name == SHIM else None
-        rows.append(Row(contender.name, measure, 1, growth, target=target))
-    return rows
+    command = [sys.executable, "-m", module, name, settings.to_json()]
+    return Contender.started(name, command, environment)

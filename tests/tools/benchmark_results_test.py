@@ -1,0 +1,211 @@
+"""What becomes of files of results: pictures, pages, the table of all targets; and `start-up`."""
+
+import base64
+import csv
+import html.parser
+import io
+import pathlib
+import re
+import shlex
+
+import PIL.Image
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shimzoo import cli
+from shimzoo.tools.benchmark import plot, results_file, results_table, rows, start_up, targets
+from shimzoo.tools.benchmark.rows import Row
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGE = "tools/benchmark/README.md"
+SIZES = {"model": "resnet_v1_50", "image_size": 224, "batch_size": 8, "precision": "float32"}
+FACTS = {**SIZES, "jit_compile": False, "strategy": "one_device", "gpu": "", "options": "<b>"}
+
+
+def write(path, ratio=0.6, **facts):
+    found = [
+        Row.of("native", "training", "ms", [60.0, 62.0, 61.0]),
+        Row.ratio("native", "training", [ratio] * 3, "keras_applications", [1.0] * 3),
+        Row.of("keras_applications", "training", "ms", [100.0, 102.0, 101.0]),
+        Row.ratio("native", "inference_share", [0.97, 0.96, 0.98], "matrix_product", [1.0] * 3),
+        rows.noted(Row("timm", "training", "ms"), "not installed"),
+    ]
+    known = {name: {**FACTS, **facts} for name in ("native", "keras_applications", "timm")}
+    results_file.write_csv(path, rows.lines(found, "throughput", known))
+    return path
+
+
+class Tags(html.parser.HTMLParser):
+    """Checks that tags are closed, and keeps what stands in a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.texts, self.sources = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_a_file_is_drawn_as_a_picture_and_a_page_that_needs_nothing_else(tmp_path):
+    picture, page = plot.draw(write(tmp_path / "x.csv"))
+    with PIL.Image.open(picture) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 300
+    tags = Tags()
+    tags.feed(page.read_text())
+    assert not tags.open
+    [source] = tags.sources
+    kind, _, data = source.partition(",")
+    assert kind == "data:image/png;base64"
+    assert base64.b64decode(data) == picture.read_bytes()
+    # What all lines share is said once, and nothing of a file is taken for HTML.
+    assert tags.texts.count("resnet_v1_50") == 1
+    assert "<b>" in tags.texts
+    assert {"native", "61", "0.6", "not installed"} <= set(tags.texts)
+
+
+def test_files_of_conversions_are_drawn_too(tmp_path):
+    line = {"source": "tf1", "target": "h5", "rounds": 1}
+    line |= {f"seconds_{name}": 1.5 for name in ("median", "q1", "q3")}
+    results_file.write_csv(tmp_path / "x.csv", [line])
+    picture, page = plot.draw(tmp_path / "x.csv")
+    assert picture.stat().st_size > 1000
+    assert "<td>tf1</td>" in page.read_text()
+
+
+def test_plot_needs_a_file_of_results(capsys):
+    assert cli.main(["benchmark", "start-up", "--plot"]) == 2
+    assert "--plot draws the file of --out" in capsys.readouterr().err
+
+
+def test_start_up_is_measured_written_and_drawn(capsys, tmp_path):
+    out = tmp_path / "x.csv"
+    arguments = ["start-up", "--rounds", "2", "--out", str(out), "--plot"]
+    assert cli.main(["benchmark", *arguments]) == 0
+    lines = results_file.read_csv(out)
+    assert [(line["contender"], line["against"]) for line in lines] == [
+        *[("python", ""), ("import", ""), ("import", "python"), ("help", ""), ("help", "python")]
+    ]
+    assert all(float(line["median"]) > 0 for line in lines)
+    assert [line["target"] for line in lines] == ["", "", "≤ 1.3", "≤ 500", ""]
+    assert {line["benchmark"] for line in lines} == {"start-up"}
+    assert str(out.with_suffix(".html")) in capsys.readouterr().out
+    assert out.with_suffix(".png").exists()
+
+
+def test_ctrl_c_reports_the_starts_so_far(capsys, monkeypatch):
+    times = iter([9.0] * 6 + [1.0, 2.0])
+
+    def start(arguments):
+        try:
+            return next(times)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(start_up, "_start", start)
+    assert cli.main(["benchmark", "start-up"]) == 130
+    out = capsys.readouterr().out
+    assert re.search(r"import +2.00", out)
+    assert "interrupted" in out
+
+
+def test_the_table_has_a_row_a_target_and_where_its_number_is_from(tmp_path):
+    lines = results_table.table([write(tmp_path / "resnet.csv")]).splitlines()
+    assert len(targets.TARGETS) + 2 == sum(line.startswith("|") for line in lines)
+    [row] = [line for line in lines if line.startswith("| native training step / keras.app")][:1]
+    assert row.endswith("| ≤ 0.7 | 0.600 (0.600 to 0.600) | ok | `resnet.csv` |")
+    [share] = [line for line in lines if "share of the 4096" in line]
+    assert "| ≥ 0.95 | 0.970 (0.960 to 0.980) | ok |" in share
+    [missing] = [line for line in lines if "`shimzoo --help`" in line]
+    assert "| not yet: `shimzoo benchmark start-up` |" in missing
+    assert lines[-1].startswith("- `resnet.csv`: `shimzoo ")
+
+
+def test_a_number_of_other_sizes_or_machines_with_a_gpu_is_no_targets(tmp_path):
+    for facts in ({"batch_size": 9}, {"gpu": "NVIDIA"}, {"jit_compile": True}):
+        made = results_table.table([write(tmp_path / "x.csv", **facts)])
+        assert "0.600" not in made
+
+
+def test_of_several_files_the_last_counts(tmp_path):
+    files = [write(tmp_path / "a.csv", 0.6), write(tmp_path / "b.csv", 0.8)]
+    assert "| 0.800 (0.800 to 0.800) | missed | `b.csv` |" in results_table.table(files)
+
+
+marks = st.sampled_from([results_table.BEGIN, results_table.END, "a\n", "| b |\n"])
+
+
+@given(parts=st.lists(marks, max_size=6))
+def test_the_table_is_put_where_it_was_and_nothing_else_changes(parts):
+    page = "".join(parts)
+    order = [part for part in parts if part.startswith("<!--")]
+    if order != [results_table.BEGIN, results_table.END]:
+        with pytest.raises(ValueError, match=r"'x\.md' has no place for the table"):
+            results_table.put("| new |", page, "x.md")
+        return
+    put = results_table.put("| new |", page, "x.md")
+    before, after = page.split(results_table.BEGIN)[0], page.split(results_table.END)[1]
+    middle = f"{results_table.BEGIN}\n| new |\n{results_table.END}"
+    assert put == before + middle + after
+    assert results_table.put("| new |", put, "x.md") == put
+
+
+def test_the_table_in_the_readme_is_that_of_the_files(capsys, monkeypatch, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text((ROOT / PAGE).read_text())
+    monkeypatch.chdir(ROOT)
+    assert cli.main(["benchmark", "table", "--into", str(page)]) == 0
+    assert page.read_text() == (ROOT / PAGE).read_text(), (
+        f"write it anew: shimzoo benchmark table --into {PAGE}"
+    )
+    assert cli.main(["benchmark", "table"]) == 0
+    assert capsys.readouterr().out.strip() in page.read_text()
+
+
+def test_files_that_hold_no_table_or_results_are_refused(capsys, tmp_path):
+    (tmp_path / "page.md").write_text("no place")
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    for arguments, words in (
+        (["--into", str(tmp_path / "page.md")], "has no place for the table"),
+        ([str(tmp_path / "x.csv")], "holds no results"),
+        ([str(tmp_path / "absent.csv")], "No such file"),
+    ):
+        assert cli.main(["benchmark", "table", *arguments]) == 2
+        assert words in capsys.readouterr().err
+
+
+def commands_of_the_page():
+    """Those that measure, after `shimzoo benchmark`; what the others do is tested on files here."""
+    found = re.findall(r"^shimzoo benchmark (.*?)(?: *#.*)?$", (ROOT / PAGE).read_text(), re.M)
+    return [command for command in found if not command.startswith("compare")]
+
+
+def test_the_page_shows_every_benchmark():
+    shown = {command.split()[0] for command in commands_of_the_page()}
+    assert shown == {"shim-overhead", "throughput", "input", "start-up", "conversion"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    sorted({target.command for target in targets.TARGETS} | set(commands_of_the_page())),
+)
+def test_every_command_of_the_page_and_the_targets_is_one(capsys, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    # With no rounds it is refused, once all else is found right.
+    assert cli.main(["benchmark", *shlex.split(command), "--rounds", "0"]) == 2
+    assert "rounds=0: must be 1 or more" in capsys.readouterr().err
+
+
+def test_results_in_the_project_are_files_of_results():
+    for path in (ROOT / results_table.FOLDER).glob("*.csv"):
+        with path.open() as file:
+            names = csv.DictReader(io.StringIO(file.read())).fieldnames
+        assert {"benchmark", "command", "cpu", "date"} <= set(names), path

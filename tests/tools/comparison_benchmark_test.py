@@ -1,0 +1,122 @@
+"""`shimzoo benchmark compare`: what is beyond noise, and what is said of other machines."""
+
+import csv
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shimzoo import cli
+from shimzoo.tools.benchmark import conversion, results_file, rows
+from shimzoo.tools.benchmark.comparison import Change, Value
+from shimzoo.tools.benchmark.rows import Row
+
+FACTS = {"model": "resnet_v1_50", "batch_size": 8, "tensorflow": "2.21.0"}
+
+
+def write(path, samples, unit="ms", **facts):
+    """A file of results: by contender its training times."""
+    found = [Row.of(name, "training", unit, sample) for name, sample in samples.items()]
+    known = {name: {**FACTS, **facts} for name in samples}
+    results_file.write_csv(path, rows.lines(found, "throughput", known))
+
+
+def compared(capsys, tmp_path, *options):
+    code = cli.main(["benchmark", "compare", "a.csv", "b.csv", *options])
+    return code, [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+STEADY, NOISY = [10.0, 10.1, 10.2, 10.1], [8.0, 10.0, 12.0, 14.0]
+
+
+def test_what_is_beyond_noise_is_told(capsys, tmp_path):
+    before = {"slow": STEADY, "fast": STEADY, "noisy": NOISY, "once": [10.0]}
+    after = {
+        "slow": [2 * x for x in STEADY],
+        "fast": [x / 2 for x in STEADY],
+        "noisy": [x + 0.5 for x in NOISY],
+        "once": [30.0],
+    }
+    write(tmp_path / "a.csv", before)
+    write(tmp_path / "b.csv", after)
+    code, lines = compared(capsys, tmp_path)
+    assert code == 0
+    assert lines[1:5] == [
+        ["slow", "10.1", "20.2", "ms", "+100.0", "worse"],
+        ["fast", "10.1", "5.05", "ms", "-50.0", "better"],
+        ["noisy", "11", "11.5", "ms", "+4.5", "same"],
+        ["once", "10", "30", "ms", "+200.0", "unclear"],
+    ]
+    assert compared(capsys, tmp_path, "--fail-above", "120")[0] == 0
+    code, lines = compared(capsys, tmp_path, "--fail-above", "99")
+    assert code == 1
+    assert ["1", "result(s)", "worse", "by", "more", "than", "99", "%"] in lines
+
+
+def test_more_images_a_second_are_better(capsys, tmp_path):
+    write(tmp_path / "a.csv", {"x": STEADY}, unit="images/s")
+    write(tmp_path / "b.csv", {"x": [2 * x for x in STEADY]}, unit="images/s")
+    _, lines = compared(capsys, tmp_path)
+    assert lines[1] == ["training", "10.1", "20.2", "images/s", "-50.0", "better"]
+
+
+def test_other_machines_versions_and_results_are_told(capsys, tmp_path):
+    write(tmp_path / "a.csv", {"x": STEADY, "y": STEADY}, tensorflow="2.20.0", cpu="this one")
+    write(tmp_path / "b.csv", {"x": STEADY, "z": STEADY}, cpu="that one")
+    _, lines = compared(capsys, tmp_path)
+    said = [" ".join(line) for line in lines]
+    assert "other cpu: this one before, that one after" in said
+    assert "other tensorflow: 2.20.0 before, 2.21.0 after" in said
+    assert "1 result(s) only in 'a.csv'" in said
+    assert "1 result(s) only in 'b.csv'" in said
+
+
+def test_files_of_conversions_are_compared_too(capsys, tmp_path):
+    def of(seconds):
+        row = conversion.Row(
+            "tf1", "h5", 5, seconds, seconds - 0.01, seconds + 0.01, 2.5, 2.4, 2.6, 100.0, 0.4
+        )
+        return [{**conversion.dataclasses.asdict(row), "model": "resnet_v1_50"}]
+
+    results_file.write_csv(tmp_path / "a.csv", of(1.0))
+    results_file.write_csv(tmp_path / "b.csv", of(2.0))
+    _, lines = compared(capsys, tmp_path)
+    assert lines[1] == ["conversion", "1", "2", "s", "+100.0", "worse"]
+
+
+def test_files_that_can_not_be_compared_are_refused(capsys, tmp_path):
+    write(tmp_path / "a.csv", {"x": STEADY})
+    with (tmp_path / "other.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["name"], ["value"]])
+    write(tmp_path / "b.csv", {"y": STEADY}, batch_size=9)
+    for arguments, words in (
+        (["a.csv", "b.csv"], "have no result in common"),
+        (["a.csv", "other.csv"], "'other.csv' holds no results"),
+        (["a.csv", "absent.csv"], "'absent.csv': No such file"),
+        (["a.csv", "a.csv", "--fail-above", "-1"], "fail_above=-1: must be 0 or more"),
+        (["a.csv", "a.csv", "--fail-above", "much"], "'much' is not a number"),
+    ):
+        assert cli.main(["benchmark", "compare", *arguments]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        assert words in err
+
+
+values = st.floats(0.1, 1e6)
+
+
+@given(before=values, after=values, unit=st.sampled_from(["ms", "images/s"]))
+def test_a_change_back_undoes_a_change(before, after, unit):
+    first, second = (Value(value, value, value, 9, unit) for value in (before, after))
+    there, back = Change("x", first, second), Change("x", second, first)
+    assert math.isclose((1 + there.percent / 100) * (1 + back.percent / 100), 1, rel_tol=1e-9)
+    if before != after:
+        assert {there.outcome, back.outcome} == {"better", "worse"}
+    else:
+        assert there.outcome == "same"

@@ -1,0 +1,213 @@
+"""`compare`: what got faster or slower between two files of results, beyond noise."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import rich.console
+import rich.markup
+import rich.table
+
+from . import results_file
+
+# What says which number it is, in any benchmark's file.
+_KEY = (
+    "benchmark",
+    "model",
+    "stage",
+    "backend",
+    "contender",
+    "measure",
+    "source",
+    "target_format",
+    "dataset",
+    "preprocessing",
+    "batch_size",
+    "image_size",
+    "precision",
+    "jit_compile",
+    "strategy",
+    "replicas",
+    "options",
+)
+# What numbers depend on that are compared all the same, and a reader has to know.
+_CIRCUMSTANCES = (
+    *("cpu", "cores", "threads", "gpu", "python"),
+    *("tensorflow", "keras", "jax", "torch", "torchvision", "timm", "tf_slim", "git_commit"),
+)
+_MORE_IS_BETTER = ("images/s",)
+# Of fewer values nobody knows how they scatter.
+_LEAST_ROUNDS = 3
+# The half width of a median's interval in interquartile ranges, over the root of the number of
+# values, so that two intervals that do not meet differ at about 95 %: McGill, Tukey and Larsen,
+# "Variations of box plots", The American Statistician 32 (1978).
+_NOTCH = 1.57
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """A median and how far its rounds pin it down.
+
+    Args:
+        median: the median.
+        low: lower end of its interval.
+        high: upper end of its interval.
+        rounds: how many values it is of.
+        unit: of the values.
+    """
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+    unit: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A number of both files.
+
+    Args:
+        name: which.
+        before: that of the first file.
+        after: that of the second.
+    """
+
+    name: str
+    before: Value
+    after: Value
+
+    @property
+    def percent(self) -> float:
+        """How much more it takes, in percent: time or memory, or time for an image."""
+        ratio = self.after.median / self.before.median
+        return 100 * ((1 / ratio if self.before.unit in _MORE_IS_BETTER else ratio) - 1)
+
+    @property
+    def outcome(self) -> str:
+        """Says "better" or "worse", "same" where the intervals meet, "unclear" for few rounds."""
+        if min(self.before.rounds, self.after.rounds) < _LEAST_ROUNDS:
+            return "unclear"
+        if self.before.low <= self.after.high and self.after.low <= self.before.high:
+            return "same"
+        return "worse" if self.percent > 0 else "better"
+
+
+def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
+    """Compares two files and prints the table.
+
+    Args:
+        before: a file that a benchmark's `--out` wrote.
+        after: another.
+        fail_above: how many percent worse, beyond noise, is too much; None for any number.
+
+    Returns:
+        Whether nothing is too much worse.
+
+    Raises:
+        OSError: a file can't be read.
+        ValueError: a file has no results, they have none in common, or `fail_above` is negative.
+    """
+    if fail_above is not None and not 0 <= fail_above < math.inf:
+        raise ValueError(f"fail_above={fail_above:g}: must be 0 or more, in percent.")
+    lines = [results_file.read_csv(path) for path in (before, after)]
+    values = [dict(_values(of_file)) for of_file in lines]
+    changes = [
+        Change(_name(key, values[0]), values[0][key], values[1][key])
+        for key in values[0]
+        if key in values[1]
+    ]
+    if not changes:
+        raise ValueError(f"'{before}' and '{after}' have no result in common.")
+    too_much = [
+        change
+        for change in changes
+        if fail_above is not None and change.outcome == "worse" and change.percent > fail_above
+    ]
+    notes = differences(*lines)
+    alone = [len(set(one) - set(other)) for one, other in (values, values[::-1])]
+    notes += [
+        f"{number} result(s) only in '{path}'"
+        for number, path in zip(alone, (before, after), strict=True)
+        if number
+    ]
+    if fail_above is not None:
+        notes.append(f"{len(too_much)} result(s) worse by more than {fail_above:g} %")
+    console = rich.console.Console()
+    console.print(table(changes))
+    for note in ("%: more time or memory after, of the medians; same: intervals meet", *notes):
+        console.print(note, markup=False, highlight=False)
+    return not too_much
+
+
+def _values(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[tuple[str, ...], Value]]:
+    """The numbers of a file by what says which they are; without ratios and what was not taken."""
+    for line in lines:
+        if "seconds_median" in line:
+            line = _of_conversion(line)
+        if line.get("against") or not line.get("median") or float(line["median"]) <= 0:
+            continue
+        median, q1, q3 = (float(line[name]) for name in ("median", "q1", "q3"))
+        rounds = int(line["rounds"])
+        half = _NOTCH * (q3 - q1) / math.sqrt(rounds)
+        key = tuple(line.get(name, "") for name in _KEY)
+        yield key, Value(median, median - half, median + half, rounds, line["unit"])
+
+
+def _of_conversion(line: Mapping[str, str]) -> dict[str, str]:
+    """A line of `conversion`'s file, whose columns have other names."""
+    times = {name: line[f"seconds_{name}"] for name in ("median", "q1", "q3")}
+    pair = {"benchmark": "conversion", "target_format": line["target"]}
+    return {**line, **times, **pair, "measure": "conversion", "unit": "s"}
+
+
+def _name(key: tuple[str, ...], all_keys: Mapping[tuple[str, ...], Value]) -> str:
+    """What a number is called: what of its key is not the same for all of the file."""
+    telling = [
+        part
+        for index, part in enumerate(key)
+        if part and len({other[index] for other in all_keys}) > 1
+    ]
+    return " ".join(telling) or key[_KEY.index("measure")]
+
+
+def differences(
+    before: Sequence[Mapping[str, str]], after: Sequence[Mapping[str, str]]
+) -> list[str]:
+    """In what two files differ that their numbers depend on.
+
+    Args:
+        before: lines of the first.
+        after: lines of the second.
+
+    Returns:
+        A text each.
+    """
+    found = []
+    for name in _CIRCUMSTANCES:
+        first, second = (
+            sorted({line[name] for line in lines if line.get(name)}) for lines in (before, after)
+        )
+        if first and second and first != second:
+            found.append(f"other {name}: {', '.join(first)} before, {', '.join(second)} after")
+    return found
+
+
+def table(changes: Sequence[Change]) -> rich.table.Table:
+    """The changes as a table for the terminal."""
+    report = rich.table.Table(box=None, padding=(0, 1, 0, 0))
+    for number, column in enumerate(("", "before", "after", "unit", "%", "")):
+        report.add_column(column, justify="left" if number == 0 else "right", no_wrap=number > 0)
+    for change in changes:
+        report.add_row(
+            rich.markup.escape(change.name),
+            f"{change.before.median:.4g}",
+            f"{change.after.median:.4g}",
+            change.before.unit,
+            f"{change.percent:+.1f}",
+            change.outcome,
+        )
+    return report

@@ -1,0 +1,114 @@
+"""What benchmarks report: a row for each number, alike in all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import targets
+from .summary import Summary
+from .targets import Bound
+
+RATIO = "ratio"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One number of a contender, or its ratio to another contender's.
+
+    Args:
+        contender: whose it is.
+        measure: what was measured.
+        unit: of the values; `RATIO` where it is a ratio to that of `against`.
+        against: the other contender of a ratio; else empty.
+        rounds: how often it was measured; 0 where it was not.
+        summary: what came out; None where nothing did.
+        bound: what it is to be; None: nothing is asked.
+        note: why there is no number, or not of all rounds.
+    """
+
+    contender: str
+    measure: str
+    unit: str
+    against: str = ""
+    rounds: int = 0
+    summary: Summary | None = None
+    bound: Bound | None = None
+    note: str = ""
+
+    @classmethod
+    def of(cls, contender: str, measure: str, unit: str, sample: Sequence[float]) -> Row:
+        """The row of a sample of one number or more."""
+        return cls(contender, measure, unit, rounds=len(sample), summary=Summary.of(sample))
+
+    @classmethod
+    def ratio(
+        cls,
+        contender: str,
+        measure: str,
+        sample: Sequence[float],
+        against: str,
+        baseline: Sequence[float],
+    ) -> Row:
+        """The row of the round by round ratios of two contenders' samples."""
+        rounds = min(len(sample), len(baseline))
+        return cls(contender, measure, RATIO, against, rounds, Summary.paired(sample, baseline))
+
+    @property
+    def outcome(self) -> str:
+        """Says "ok", "missed", or nothing where nothing is asked or measured.
+
+        "unclear" is a value beyond its bound by less than the rounds tell apart.
+        """
+        if self.bound is None or self.summary is None:
+            return ""
+        return self.bound.judge(self.summary.median, self.summary.low, self.summary.high)
+
+    def line(self) -> dict[str, Any]:
+        """The row as a line of a CSV file; empty where there is nothing."""
+        summary = dict.fromkeys(("median", "q1", "q3", "low", "high"), "")
+        if self.summary is not None:
+            summary = dataclasses.asdict(self.summary)
+        return {
+            "contender": self.contender,
+            "measure": self.measure,
+            "unit": self.unit,
+            "against": self.against,
+            "rounds": self.rounds,
+            **summary,
+            "target": "" if self.bound is None else str(self.bound),
+            "outcome": self.outcome,
+            "note": self.note,
+        }
+
+
+def noted(row: Row, note: str) -> Row:
+    """The row with a note."""
+    return dataclasses.replace(row, note=note)
+
+
+def judged(
+    rows: Sequence[Row], benchmark: str, facts: Mapping[str, Mapping[str, Any]]
+) -> list[Row]:
+    """The rows with what each is to be; arguments as for `lines`."""
+    unjudged = lines(rows, benchmark, facts)
+    return [
+        dataclasses.replace(row, bound=targets.bound_of(line))
+        for row, line in zip(rows, unjudged, strict=True)
+    ]
+
+
+def lines(
+    rows: Sequence[Row], benchmark: str, facts: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows as lines of a CSV file, with all that the numbers depend on.
+
+    Args:
+        rows: the rows.
+        benchmark: the benchmark's name.
+        facts: by contender, what its process ran on: versions, device, sizes, precision.
+    """
+    return [
+        {"benchmark": benchmark} | row.line() | dict(facts.get(row.contender, {})) for row in rows
+    ]
