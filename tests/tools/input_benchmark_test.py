@@ -162,6 +162,7 @@ def test_the_step_of_a_file_of_throughput(tmp_path):
     [
         (["--rounds", "0"], "rounds=0: must be 1 or more"),
         (["--batch-size", "0"], "batch_size=0: must be 1 or more"),
+        (["--threads", "9999"], "threads=9999, and this process may use"),
         (["--step-ms", "0"], "step_ms=0: must be above 0"),
         (["--step-ms", "1", "--step-of", "x.csv"], "exclude each other"),
         (["--step-of", "absent.csv"], "'absent.csv': No such file"),
@@ -184,6 +185,6 @@ def test_bad_input_is_refused_in_one_line(capsys, tmp_path, monkeypatch, argumen
 
 
 def test_settings_go_to_a_contenders_process_and_back():
-    original = InputSettings(dataset="digits", image_size=64, threads=2)
+    original = InputSettings(dataset="digits", image_size=64)
     assert InputSettings.from_json(original.to_json()) == original
     assert original.hindrance(input_settings.TEXTBOOK) is None

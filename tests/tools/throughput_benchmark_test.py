@@ -163,6 +163,7 @@ def test_a_contender_that_fails_is_a_row_and_the_others_are_measured(capsys, tmp
     assert "native: out of memory: " in out
 
 
+@pytest.mark.large
 def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
     real = throughput.interleaved
 
@@ -200,6 +201,10 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
         (["--strategy", "mirrored", "--replicas", "3"], "do not share a batch of 8 evenly"),
         (["--real-input", "--phase", "inference"], "real input is for training"),
         (["--option", "classes"], "'classes' is not of the form NAME=VALUE"),
+        (["--option", "classes=10"], "has no option 'classes'"),
+        (["--option", "num_classes=10"], "leave the option num_classes out"),
+        (["--image-size", "31"], "image_size=31: resnet_v1_50 takes images of 32 pixels or more"),
+        (["--threads", "9999"], "threads=9999, and this process may use"),
         (["--out", "absent/x.csv"], "'absent/x.csv': No such file"),
     ],
 )
@@ -259,7 +264,7 @@ def test_counterparts_are_of_the_zoo_and_exist_where_they_are_installed():
 
 
 def test_settings_go_to_a_contenders_process_and_back():
-    original = settings(options={"num_classes": 10}, phases=("training",), threads=3)
+    original = settings(options={"batch_norm_decay": 0.9}, phases=("training",), replicas=None)
     assert Settings.from_json(original.to_json()) == original
 
 

@@ -9,7 +9,7 @@ import pathlib
 
 from ...training import preprocessing as preprocessings
 from ...training.datasets import check_dataset_name
-from . import results_file
+from . import machine, results_file
 
 PHOTOGRAPHS = "photographs"
 OURS, TEXTBOOK = "shimzoo", "textbook"
@@ -43,6 +43,8 @@ class InputSettings:
         for name in ("image_size", "batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be 1 or more.")
+        if self.threads > (cores := machine.available_cores()):
+            raise ValueError(f"threads={self.threads}, and this process may use {cores} core(s).")
         if self.dataset != PHOTOGRAPHS:
             check_dataset_name(self.dataset, self.data_dir)
         elif self.data_dir is not None:

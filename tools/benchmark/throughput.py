@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import rich.console
 
 from ... import models
-from . import report, results_file, rows
+from . import report, results_file, rows, throughput_report
 from .driver import Contender, ContenderError, interleaved
 from .flops import TRAINING_TO_INFERENCE
 from .progress import Progress
 from .rows import Row
+from .throughput_report import NAME, TITLES
 from .throughput_settings import (
     MATRIX_PRODUCT,
     Entry,
@@ -24,20 +25,9 @@ from .throughput_settings import (
     check_not_deterministic,
 )
 
-NAME = "throughput"
 WARM_UP_ROUNDS = 2
 # Tracing and compiling take long, and are repeated no more often than that.
 MOST_FIRST_ROUNDS = 5
-TITLES = {
-    "training": "training step, ms",
-    "inference": "inference step, ms",
-    "training_first": "tracing + first, training, ms",
-    "inference_first": "tracing + first, inference, ms",
-    "training_on_files": "training step on files, ms",
-    "training_share": "training's share of ceiling",
-    "inference_share": "inference's share of ceiling",
-    "memory": "most memory in use, MiB",
-}
 _SHARES = {"training": TRAINING_TO_INFERENCE, "inference": 1}
 
 
@@ -72,9 +62,10 @@ def run(settings: Settings, entries: Sequence[Entry], rounds: int, out: Path | N
     found, facts = measuring.rows(), measuring.facts
     judged = rows.judged(found, NAME, facts)
     console = rich.console.Console()
-    report.show(console, judged, TITLES, _notes(settings, facts, is_complete))
+    notes = throughput_report.notes(settings, facts, is_complete)
+    report.show(console, judged, TITLES, notes)
     if out is not None:
-        results_file.write_csv(out, _lines(judged, facts, settings))
+        results_file.write_csv(out, throughput_report.lines(judged, facts, settings))
     return is_complete
 
 
@@ -99,9 +90,9 @@ class Measuring:
         # By measure and contender.
         self._samples: dict[str, dict[str, list[float]]] = {}
         self._multiply_adds: dict[str, int] = {}
-        known = _sizes(settings)
+        known = throughput_report.sizes(settings)
         self.facts: dict[str, dict[str, Any]] = {
-            entry.name: {**known, **_stage_and_backend(entry)} for entry in entries
+            entry.name: {**known, **throughput_report.stage_and_backend(entry)} for entry in entries
         }
 
     def measure(self, rounds: int) -> None:
@@ -251,56 +242,3 @@ def started(entry: Entry, settings: Settings) -> contextlib.AbstractContextManag
     module = f"{__package__}.throughput_worker"
     arguments = [entry.kind, entry.backend, settings.to_json()]
     return Contender.started(entry.name, [sys.executable, "-m", module, *arguments], environment)
-
-
-def _sizes(settings: Settings) -> dict[str, Any]:
-    return {
-        "model": settings.model,
-        "stage": "",
-        "batch_size": settings.batch_size,
-        "image_size": settings.image_size,
-        "precision": settings.precision,
-        "jit_compile": settings.jit_compile,
-        "strategy": settings.strategy,
-        "replicas": settings.replicas or "",
-        "options": " ".join(f"{name}={value}" for name, value in settings.options.items()),
-        "threads": settings.threads,
-    }
-
-
-def _stage_and_backend(entry: Entry) -> dict[str, Any]:
-    stage = entry.kind if entry.kind in models.STAGES else ""
-    return {"stage": stage, "backend": entry.backend}
-
-
-def _lines(
-    found: Sequence[Row], facts: Mapping[str, Mapping[str, Any]], settings: Settings
-) -> list[dict[str, Any]]:
-    lines = rows.lines(found, NAME, facts)
-    for row, line in zip(found, lines, strict=True):
-        is_step = row.unit == "ms" and not row.measure.endswith("_first")
-        is_rate = is_step and row.summary is not None and row.contender != MATRIX_PRODUCT
-        line["images_per_second"] = (
-            settings.batch_size / row.summary.median * 1e3 if is_rate else ""
-        )
-    return lines
-
-
-def _notes(
-    settings: Settings, facts: Mapping[str, Mapping[str, Any]], is_complete: bool
-) -> list[str]:
-    compiled = [name for name, fact in facts.items() if fact["jit_compile"]]
-    notes = [
-        f"{settings.model}, batch {settings.batch_size}, {settings.image_size} pixels, "
-        f"{settings.precision}, {settings.strategy}, {settings.threads} thread(s), jit_compile: "
-        f"{', '.join(compiled) or 'none'}"
-    ]
-    if MATRIX_PRODUCT in facts:
-        notes.append(
-            f"share of ceiling: FLOP/s to those of a {'x'.join([str(settings.matrix_size)] * 3)} "
-            f"matrix product of this precision; training is counted as {TRAINING_TO_INFERENCE} "
-            "inferences"
-        )
-    if not is_complete:
-        notes.append("interrupted: this was measured so far")
-    return notes

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ... import models
-from . import counterparts
+from . import counterparts, machine
 
 PHASES = ("training", "inference")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -61,7 +61,7 @@ class Settings:
         matrix_size: rows and columns of the matrices whose product is the ceiling.
 
     Raises:
-        ValueError: a value is out of its range, or there is no such model.
+        ValueError: a value is out of its range, or there is no such model or option of it.
     """
 
     model: str
@@ -89,6 +89,9 @@ class Settings:
         for phase in self.phases:
             if phase not in PHASES:
                 raise ValueError(f"phase={phase!r} is none of {', '.join(PHASES)}.")
+        if self.threads > (cores := machine.available_cores()):
+            raise ValueError(f"threads={self.threads}, and this process may use {cores} core(s).")
+        self._check_model()
         if self.replicas is not None and self.strategy != "mirrored":
             raise ValueError(
                 f"replicas={self.replicas} is of strategy='mirrored', and the strategy is "
@@ -100,6 +103,19 @@ class Settings:
             )
         if "training" not in self.phases and self.real_input:
             raise ValueError("real input is for training, which is not measured.")
+
+    def _check_model(self) -> None:
+        if "num_classes" in self.options:
+            raise ValueError(
+                f"All contenders have {NUM_CLASSES} classes: leave the option num_classes out."
+            )
+        variant, known = models.get_variant(self.model), models.default_options(self.model)
+        known.of(variant, **self.options)
+        if self.image_size < known.MIN_IMAGE_SIZE:
+            raise ValueError(
+                f"image_size={self.image_size}: {self.model} takes images of "
+                f"{known.MIN_IMAGE_SIZE} pixels or more."
+            )
 
     def to_json(self) -> str:
         """As text, for a process' command line."""
