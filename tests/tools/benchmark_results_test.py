@@ -78,7 +78,7 @@ def test_files_of_conversions_are_drawn_too(tmp_path):
     results_file.write_csv(tmp_path / "x.csv", [line])
     picture, page = plot.draw(tmp_path / "x.csv")
     assert picture.stat().st_size > 1000
-    assert "<td>tf1</td>" in page.read_text()
+    assert "tf1 to h5" in page.read_text()
 
 
 def test_plot_needs_a_file_of_results(capsys):

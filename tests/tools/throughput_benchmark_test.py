@@ -180,6 +180,7 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
         lines = list(csv.DictReader(file))
     assert ("native", "") in values(lines, "inference_first")
     assert not values(lines, "inference")
+    assert {line["tensorflow"] for line in lines} != {""}
     assert "interrupted: this was measured so far" in capsys.readouterr().out
 
 

@@ -21,8 +21,6 @@ _KEY = (
     "backend",
     "contender",
     "measure",
-    "source",
-    "target_format",
     "dataset",
     "preprocessing",
     "batch_size",
@@ -146,8 +144,6 @@ def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
 def _values(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[tuple[str, ...], Value]]:
     """The numbers of a file by what says which they are; without ratios and what was not taken."""
     for line in lines:
-        if "seconds_median" in line:
-            line = _of_conversion(line)
         if line.get("against") or not line.get("median") or float(line["median"]) <= 0:
             continue
         median, q1, q3 = (float(line[name]) for name in ("median", "q1", "q3"))
@@ -155,13 +151,6 @@ def _values(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[tuple[str, ...
         half = _NOTCH * (q3 - q1) / math.sqrt(rounds)
         key = tuple(line.get(name, "") for name in _KEY)
         yield key, Value(median, median - half, median + half, rounds, line["unit"])
-
-
-def _of_conversion(line: Mapping[str, str]) -> dict[str, str]:
-    """A line of `conversion`'s file, whose columns have other names."""
-    times = {name: line[f"seconds_{name}"] for name in ("median", "q1", "q3")}
-    pair = {"benchmark": "conversion", "target_format": line["target"]}
-    return {**line, **times, **pair, "measure": "conversion", "unit": "s"}
 
 
 def _name(key: tuple[str, ...], all_keys: Mapping[tuple[str, ...], Value]) -> str:

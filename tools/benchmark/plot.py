@@ -76,20 +76,12 @@ def _drawn(lines: Lines) -> dict[str, list[Mapping[str, str]]]:
     """By measure the lines with a number of their own: ratios stand in the table."""
     by_measure: dict[str, list[Mapping[str, str]]] = {}
     for line in lines:
-        if "seconds_median" in line:
-            line = _of_conversion(line)
         is_ratio = line.get("against") and not line["measure"].endswith("_share")
         if line.get("median") and not is_ratio:
             by_measure.setdefault(line["measure"], []).append(line)
     if not by_measure:
         raise ValueError("There is no number to be drawn.")
     return by_measure
-
-
-def _of_conversion(line: Mapping[str, str]) -> dict[str, str]:
-    times = {name: line[f"seconds_{name}"] for name in ("median", "q1", "q3")}
-    pair = f"{line['source']} to {line['target']}"
-    return {**line, **times, "contender": pair, "measure": "conversion", "unit": "s"}
 
 
 def _draw_measure(axes: matplotlib.axes.Axes, measure: str, lines: Lines) -> None:

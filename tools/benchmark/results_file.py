@@ -55,6 +55,8 @@ def write_csv(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Reads the lines of such a file, by column's name.
 
+    Those of `conversion`, whose columns have other names, are given in the words of the others.
+
     Raises:
         OSError: it can't be read.
         ValueError: it is none of these files.
@@ -66,4 +68,11 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         lines = []
     if not lines or "git_commit" not in lines[0] or None in lines[0]:
         raise ValueError(f"'{path}' holds no results: give a file that a benchmark's --out wrote.")
-    return lines
+    return [_of_conversion(line) if "seconds_median" in line else line for line in lines]
+
+
+def _of_conversion(line: Mapping[str, str]) -> dict[str, str]:
+    times = {name: line[f"seconds_{name}"] for name in ("median", "q1", "q3")}
+    pair = f"{line['source']} to {line['target']}"
+    told = {"benchmark": "conversion", "contender": pair, "measure": "conversion", "unit": "s"}
+    return {**line, **times, **told, "against": ""}

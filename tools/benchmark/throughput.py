@@ -109,7 +109,7 @@ class Measuring:
             ]
             progress.now("building the models")
             for contender in contenders:
-                self._ask(contender, "ready")
+                self._ask_what_it_is(contender)
                 progress.advance()
             for measure, times, warm_up in self._plan(rounds):
                 progress.now(TITLES[measure])
@@ -122,9 +122,10 @@ class Measuring:
                     self._samples.setdefault(measure, {}),
                     self._failures,
                 )
-            progress.now("counting")
+            progress.now(TITLES["memory"])
             for contender in contenders:
-                self._ask_what_it_was(contender)
+                if (memory := self._ask(contender, "memory")) is not None:
+                    self._samples.setdefault("memory", {})[contender.name] = [memory]
                 progress.advance()
 
     def _plan(self, rounds: int) -> list[tuple[str, int, int]]:
@@ -168,11 +169,9 @@ class Measuring:
             self._failures[contender.name] = error.reason
             return None
 
-    def _ask_what_it_was(self, contender: Contender) -> None:
+    def _ask_what_it_is(self, contender: Contender) -> None:
         if (facts := self._ask(contender, "facts")) is not None:
             self.facts[contender.name] |= facts
-        if (memory := self._ask(contender, "memory")) is not None:
-            self._samples.setdefault("memory", {})[contender.name] = [memory]
         if (count := self._ask(contender, "multiply_adds")) is not None:
             self._multiply_adds[contender.name] = count
 
