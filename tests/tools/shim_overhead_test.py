@@ -57,6 +57,8 @@ def test_a_model_that_others_do_not_have_is_measured_in_its_stages(tmp_path, mon
     }
     for line in lines:
         assert (line["model"], line["batch_size"], line["image_size"]) == (MOBILENET, "2", "32")
+        assert line["stage"] == (line["contender"] if line["contender"] in STAGES else "")
+        assert line["jit_compile"] == str(line["measure"] == "step_xla")
         if line["median"]:
             assert line["tensorflow"] == tf.__version__
     by_growth = {line["measure"]: line for line in lines if line["contender"] == "shimmed"}

@@ -96,8 +96,12 @@ def _draw_measure(axes: matplotlib.axes.Axes, measure: str, lines: Lines) -> Non
     axes.invert_yaxis()
     unit = lines[0]["unit"]
     axes.set_title(f"{measure}, {unit}" if unit != "ratio" else measure, loc="left", fontsize=10)
-    axes.bar_label(bars, labels=[f"{median:.3g}" for median in medians], padding=4)
-    axes.margins(x=0.12)
+    axes.bar_label(bars, labels=[_three_digits(median) for median in medians], padding=4)
+    axes.margins(x=0.18)
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def page_of(lines: Lines, png: bytes, title: str) -> str:

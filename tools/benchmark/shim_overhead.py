@@ -90,7 +90,10 @@ def run(settings: Settings, rounds: int, out: Path | None = None) -> bool:
         notes.append("interrupted: this was measured so far")
     report.show(rich.console.Console(), judged, TITLES, notes)
     if out is not None:
-        results_file.write_csv(out, rows.lines(judged, NAME, measuring.facts))
+        lines = rows.lines(judged, NAME, measuring.facts)
+        for line in lines:
+            line["jit_compile"] = line["measure"] == "step_xla"
+        results_file.write_csv(out, lines)
     return is_complete
 
 
@@ -128,9 +131,12 @@ class Measuring:
             "batch_size": settings.batch_size,
             "image_size": settings.image_size,
             "precision": "float32",
+            "backend": "tensorflow",
             "threads": settings.threads,
         }
-        self.facts: dict[str, dict[str, Any]] = {name: dict(known) for name in CONTENDERS}
+        self.facts: dict[str, dict[str, Any]] = {
+            name: {**known, "stage": name if name in models.STAGES else ""} for name in CONTENDERS
+        }
 
     def measure(self, rounds: int) -> None:
         """Measures everything of all contenders.
