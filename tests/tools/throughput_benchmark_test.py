@@ -231,7 +231,7 @@ def test_nothing_is_timed_under_op_determinism(capsys, monkeypatch):
     stage=st.sampled_from(models.STAGES),
 )
 def test_contenders_by_default_are_those_that_have_the_net(model, backend, stage):
-    given_settings = settings(model=model)
+    given_settings = settings(model=model, image_size=models.get_variant(model).input_size)
     found = entries(given_settings, stage, backend)
     assert found[0].name == stage
     assert found[-1].kind == "matrix_product"
