@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from .opening import open_checkpoint
 from .report import RestoreReport
 from .restoring import fitting, report_of, restore, rules_for
 from .saving import NAMED_FORMATS, check_target, format_of, is_there, write
+from .tensorflow_writing import stood_in
 
 # What `include_optimizer` takes along, of what `restore` leaves out.
 _STATE = ("optimizer slots", "optimizer counters", "global step")
@@ -82,6 +84,7 @@ def _kind(name: str) -> str:
     return "global step" if left_out_kind(name, ()) == "global step" else "tensor"
 
 
+@skeletons.without_garbage_collection()
 def convert(
     source: str | Path,
     target: str | Path,
@@ -152,8 +155,6 @@ def convert(
         state = _state_in(checkpoint, report, rename) if include_optimizer else {}
         for tensor, variable in found.sources.items():
             skeletons.lend(variable, functools.partial(checkpoint.read, tensor))
-        if format == "tf2":
-            made.complete()
         difference = None
 
         def check(written: Path) -> None:
@@ -169,7 +170,8 @@ def convert(
                     f"{difference:.2g} of the largest one."
                 )
 
-        write(made.model, target, format, state, check if verify else None)
+        with stood_in(made.waiting) if format == "tf2" else contextlib.nullcontext():
+            write(made.model, target, format, state, check if verify else None)
     if state:
         taken = _state_kinds(report)
         left = {kind: names for kind, names in report.left_out.items() if kind not in taken}

@@ -5,8 +5,10 @@ First values are most of the time that a model's making takes, and a checkpoint 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -31,13 +33,6 @@ class Skeleton:
 
     model: keras.Model
     waiting: list[keras.Variable]
-
-    def complete(self) -> keras.Model:
-        """The model with values: those that were lent, and first values where none were."""
-        for variable in self.waiting:
-            if not has_value(variable):
-                variable._deferred_initialize()
-        return self.model
 
 
 def make(
@@ -66,6 +61,23 @@ def in_stage(model: keras.Model, stage: str) -> Skeleton:
     return _made(lambda: cls.from_config(model.get_config()), shape, stage)
 
 
+@contextlib.contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Leaves garbage in cycles alone for a while, and with it all that is none.
+
+    A large model's parts are so many new objects that Python looks through all there are, those of
+    TensorFlow and Keras too: several times as long as their making takes.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@without_garbage_collection()
 def _made(
     make_model: Callable[[], keras.Model], input_shape: tuple[int | None, ...], stage: str
 ) -> Skeleton:

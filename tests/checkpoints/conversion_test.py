@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import io
 import json
 import random
@@ -20,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shimzoo import checkpoints, models
 from shimzoo.checkpoints import candidates, conversion, skeletons
+from shimzoo.checkpoints.tensorflow_writing import stood_in
 from shimzoo.tests.checkpoints import formula_checkpoint
 from shimzoo.tests.data import goldens
 from shimzoo.tests.models import ladder_plan
@@ -348,7 +350,23 @@ def test_making_models_without_values_leaves_others_alone():
     other = models.create(NAME)  # Keras gives what waits its values at the end of such a making.
     assert all(map(skeletons.has_value, other.weights))
     assert not any(map(skeletons.has_value, made.model.weights))
-    assert all(map(skeletons.has_value, made.complete().weights))
+
+
+def test_collecting_garbage_goes_on_after_making_a_model():
+    with skeletons.without_garbage_collection():
+        assert not gc.isenabled()
+        skeletons.make(NAME)
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_what_stands_in_for_variables_goes_with_the_writing(tmp_path):
+    made = skeletons.make(NAME)
+    for variable in made.model.weights:
+        skeletons.lend(variable, lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError), stood_in(made.waiting):
+        pass
+    assert not any(map(skeletons.has_value, made.waiting))
 
 
 def test_an_archive_is_unpacked_once(prefix, tmp_path, monkeypatch):
