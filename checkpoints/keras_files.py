@@ -70,12 +70,13 @@ def open_keras_file(path: Path) -> Iterator[Checkpoint]:
     is_archive = _format_of(path) == "keras"
     with contextlib.ExitStack() as stack:
         with _damage_named(path):
-            file = stack.enter_context(weights_in(path)) if is_archive else path
+            file, check = stack.enter_context(weights_in(path)) if is_archive else (path, None)
             weights = stack.enter_context(h5py.File(file))
             stored = stored_tensors(weights)
             config = _config_in(path) if is_archive else {}
         opened = Checkpoint(path, _format_of(path), stored, _unreadable, config=config)
-        yield dataclasses.replace(opened, named_by=functools.partial(_named_by, opened, weights))
+        named_by = functools.partial(_named_by, opened, weights, check)
+        yield dataclasses.replace(opened, named_by=named_by)
 
 
 def _config_in(path: Path) -> dict[str, Any]:
@@ -89,7 +90,12 @@ def _unreadable(name: str) -> np.ndarray:
     raise KeyError(f"{name}: tensors of a Keras file are read once a model has named them.")
 
 
-def _named_by(opened: Checkpoint, weights: h5py.File, model: keras.Model) -> Checkpoint:
+def _named_by(
+    opened: Checkpoint,
+    weights: h5py.File,
+    check: Callable[[], None] | None,
+    model: keras.Model,
+) -> Checkpoint:
     """Names the weights as if to load them into a model.
 
     Keras stores weights by their place in the model, so only a model of the same make can tell
@@ -99,6 +105,7 @@ def _named_by(opened: Checkpoint, weights: h5py.File, model: keras.Model) -> Che
     Args:
         opened: The checkpoint without names.
         weights: The `.weights.h5` file, open.
+        check: Raises an error if that was damaged in its archive.
         model: A built model; its variables need no values.
 
     Returns:
@@ -124,6 +131,8 @@ def _named_by(opened: Checkpoint, weights: h5py.File, model: keras.Model) -> Che
     remember_what_keras_skips()
     with _damage_named(opened.path), _loading_replaced(model, note):
         saving_lib._load_state(model, _Offer(opened.specs), None, "", visited_saveables=set())
+        if check is not None:
+            check()
     left = {place: opened.specs[place] for place in sorted(opened.specs.keys() - noted)}
     of_layers = _named_by_shape(left, model)
     places |= of_layers

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from . import optimizer_state
-from .keras_files import remember_what_keras_skips
+from .keras_writing import write_model, write_weights
 from .names import by_tf1_name, is_tf1_variable, variables_of
 from .safetensors_files import write_safetensors
 from .scratch import scratch_directory
@@ -136,12 +136,10 @@ def _write_file(
             for name, value in _tensors_of(model, state)
         }
         write_safetensors(packed, path)
-        return
-    remember_what_keras_skips()
-    if format == "h5":
-        model.save_weights(path)
+    elif format == "h5":
+        write_weights(model, path)
     else:
-        model.save(path)
+        write_model(model, path)
 
 
 def format_of(path: Path, without_suffix: str = "tf1") -> str:
