@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,6 @@ from .opening import open_checkpoint
 from .report import RestoreReport
 from .restoring import fitting, report_of, restore, rules_for
 from .saving import NAMED_FORMATS, check_target, format_of, is_there, write
-from .tensorflow_writing import stood_in
 
 # What `include_optimizer` takes along, of what `restore` leaves out.
 _STATE = ("optimizer slots", "optimizer counters", "global step")
@@ -170,8 +168,7 @@ def convert(
                     f"{difference:.2g} of the largest one."
                 )
 
-        with stood_in(made.waiting) if format == "tf2" else contextlib.nullcontext():
-            write(made.model, target, format, state, check if verify else None)
+        write(made.model, target, format, state, made.waiting, check if verify else None)
     if state:
         taken = _state_kinds(report)
         left = {kind: names for kind, names in report.left_out.items() if kind not in taken}
