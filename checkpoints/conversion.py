@@ -51,7 +51,9 @@ class Conversion:
     difference: float | None
 
     def __str__(self) -> str:
-        lines = [str(self.source), f"Wrote {self.target} ({self.format}, {self.stage})."]
+        # Nothing had values before.
+        restored = self.source.in_words(excluded="are made anew")
+        lines = [restored, f"Wrote {self.target} ({self.format}, {self.stage})."]
         if self.state:
             lines.append(f"Took along {self._state()}.")
         if self.difference == 0:

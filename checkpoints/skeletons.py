@@ -16,6 +16,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from .. import models
+from ..models import options as option_checks
 
 # Where Keras notes the variables made in a `StatelessScope`, to give them values at some later end
 # of one.
@@ -47,9 +48,11 @@ def make(
         **options: Likewise.
 
     Raises:
-        ValueError: Unknown model or stage, or an option out of its range.
+        ValueError: Unknown model or stage, or an option or a size out of its range.
     """
-    size = models.get_variant(name).input_size if input_size is None else input_size
+    variant = models.get_variant(name)
+    option_checks.check("input_size", input_size)
+    size = variant.input_size if input_size is None else input_size
     cls: Any = models.model_class(name, stage)
     return _made(lambda: cls(name, **options), (None, size, size, 3), stage)
 
