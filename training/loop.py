@@ -45,8 +45,7 @@ def fit(
         validation_batches: All of them; each process takes its share.
         callbacks: As for Keras' `fit`.
     """
-    make = _AsynchronousSteps if placement.name == "parameter_server" else _CollectiveSteps
-    steps = make(model, placement, training_batches)
+    steps = _steps(model, placement, training_batches)
     called = keras.callbacks.CallbackList(
         list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch, verbose=0
     )
@@ -60,12 +59,69 @@ def fit(
             logs = steps.train()
             called.on_train_batch_end(step, logs)
         logs = steps.finish_epoch()
-        called.on_test_begin()
-        results = steps.evaluate(validation_batches)
-        called.on_test_end(results)
-        logs |= {f"val_{name}": value for name, value in results.items()}
+        logs |= _of_validation(_tested(steps, validation_batches, called))
         called.on_epoch_end(epoch, logs)
     called.on_train_end(logs)
+
+
+def test_epoch(
+    model: keras.Model,
+    placement: Placement,
+    training_batches: Callable[[int, int], tf.data.Dataset],
+    *,
+    epoch: int,
+    training_logs: Callable[[], Logs],
+    validation_batches: tf.data.Dataset,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Ends an epoch as `fit` does, whose steps another process has done.
+
+    Args:
+        model: As for `fit`.
+        placement: As for `fit`, or that of a strategy that Keras can fit under.
+        training_batches: As for `fit`; nothing of them is read.
+        epoch: Which epoch, from 0.
+        training_logs: Gives the epoch's metrics in training, once the callbacks know of the epoch.
+        validation_batches: As for `fit`.
+        callbacks: As for `fit`.
+    """
+    called = keras.callbacks.CallbackList(
+        list(callbacks), model=model, epochs=epoch + 1, steps=0, verbose=0
+    )
+    called.on_train_begin()
+    model.reset_metrics()
+    called.on_epoch_begin(epoch)
+    logs = training_logs()
+    if placement.keras_can_fit:
+        results = model.evaluate(validation_batches, callbacks=called, return_dict=True, verbose=0)
+    else:
+        results = _tested(_steps(model, placement, training_batches), validation_batches, called)
+    called.on_epoch_end(epoch, logs | _of_validation(results))
+    called.on_train_end(logs)
+
+
+def _steps(
+    model: keras.Model,
+    placement: Placement,
+    training_batches: Callable[[int, int], tf.data.Dataset],
+) -> _AsynchronousSteps | _CollectiveSteps:
+    make = _AsynchronousSteps if placement.name == "parameter_server" else _CollectiveSteps
+    return make(model, placement, training_batches)
+
+
+def _tested(
+    steps: _AsynchronousSteps | _CollectiveSteps,
+    batches: tf.data.Dataset,
+    called: keras.callbacks.CallbackList,
+) -> Logs:
+    called.on_test_begin()
+    results = steps.evaluate(batches)
+    called.on_test_end(results)
+    return results
+
+
+def _of_validation(results: Logs) -> Logs:
+    return {f"val_{name}": value for name, value in results.items()}
 
 
 class _CollectiveSteps:

@@ -95,7 +95,10 @@ class TrainConfig:
             expressions for them. Can be repeated.
         exclude_head: Likewise for the layers that depend on the classes.
         trainable: The only weights that are trained: a regular expression for TF1 names or scopes.
+        save_every: Seconds between two checkpoints within an epoch, 0 for one after each step; each
+            epoch's end has one anyway. none is without those.
         keep: Checkpoints that are kept, beside the weights of the best epoch.
+        log_every: Training steps between two lines of metrics within an epoch.
         profile: First and last step to record for TensorBoard's profiler.
         seed: Decides fresh weights, the order of the images, shifts and dropout; 0 to 2**31 - 1.
         strategy: How devices share the work: one_device, mirrored, multi_worker, parameter_server
@@ -165,7 +168,9 @@ class TrainConfig:
     exclude: tuple[str, ...] = ()
     exclude_head: bool = False
     trainable: str | None = None
+    save_every: float | None = 600.0
     keep: int = 2
+    log_every: int = 100
     profile: tuple[int, ...] = ()
     seed: int = 0
     strategy: str = "auto"

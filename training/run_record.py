@@ -19,6 +19,15 @@ def count_parameters(model: keras.Model) -> int:
     return sum(int(variable.value.shape.num_elements()) for variable in model.trainable_weights)
 
 
+def describe_data(dataset: Dataset) -> dict[str, Any]:
+    """What a run that goes on has to find as it was, as `config.json` has it."""
+    return {
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
+        "class_names": list(dataset.class_names),
+    }
+
+
 def record(
     config: TrainConfig, model: keras.Model, dataset: Dataset, steps: int, placement: Placement
 ) -> dict[str, Any]:
@@ -38,9 +47,7 @@ def record(
         "config": dataclasses.asdict(config),
         "resolved": {
             "parameters": count_parameters(model),
-            "train_images": len(dataset.train),
-            "test_images": len(dataset.test),
-            "class_names": dataset.class_names,
+            **describe_data(dataset),
             "steps_per_epoch": steps,
             "optimizer": model.optimizer.name,
             "jit_compile": model.jit_compile,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from . import clusters
+from .interruption import SAVE
 from .recipes import TrainConfig
 
 if TYPE_CHECKING:
@@ -57,20 +58,21 @@ class Placement:
         return text if self.cluster is None else f"{text} in {self.cluster.num_workers} processes"
 
     def agree_on_signal(self, number: int | None) -> int | None:
-        """What all processes act on when some have received a signal.
+        """What all processes act on when some have received a signal, or ask for a checkpoint.
 
         To be called by all of them at the same point of the run.
 
         Args:
-            number: `signal.SIGINT`, `signal.SIGTERM`, or None if none came to this process.
+            number: `signal.SIGINT`, `signal.SIGTERM`, `interruption.SAVE`, or None if this process
+                asks for nothing.
 
         Returns:
-            The same for all: SIGTERM if that came to any, else SIGINT if that did, else None.
+            The same for all: the first of SIGTERM, SIGINT and SAVE that any asks for, else None.
         """
         if self.name != "multi_worker":
             return number
-        counts = self._sum([float(number == asked) for asked in _STOPPING])
-        return next((one for one, count in zip(_STOPPING, counts, strict=True) if count), None)
+        counts = self._sum([float(number == asked) for asked in _ASKED])
+        return next((one for one, count in zip(_ASKED, counts, strict=True) if count), None)
 
     def check_agreement(self, config: TrainConfig, first_step: int) -> None:
         """Makes sure that all processes run the same settings from the same step.
@@ -118,7 +120,8 @@ class Placement:
         return add
 
 
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
+# The most urgent first.
+_ASKED = (signal.SIGTERM, signal.SIGINT, SAVE)
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
