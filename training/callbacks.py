@@ -94,6 +94,7 @@ class StopOnBadLoss(keras.callbacks.Callback):
         loss = float(logs["val_loss"])
         # Moving statistics that are still far from the batch's can make it infinite for a while.
         if math.isnan(loss):
+            self._checkpoint.discard()
             self._stop(f"test loss is {loss}")
 
     def _stop(self, what: str) -> None:

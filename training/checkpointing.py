@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -129,6 +129,13 @@ class RunCheckpoint:
         if newest is None or _step_of(newest) != self._position.step:
             self._manager.save(checkpoint_number=self._position.step)
 
+    def discard(self) -> None:
+        """Deletes the checkpoint of this very step, which turned out to hold ruined weights."""
+        for file in self._directory.glob(f"{_NAME}-{self._position.step}.*"):
+            file.unlink()
+        left = [_step_of(str(file.with_suffix(""))) for file in _index_files(self._directory)]
+        self._list(sorted(left))
+
     def restore(self) -> str | None:
         """Puts the run back to its newest checkpoint that is whole.
 
@@ -156,7 +163,10 @@ class RunCheckpoint:
                 continue
             whole = [each for each in found if each not in damaged]
             if self._directory == self._source:
-                self._tidy(path, whole, damaged)
+                self._move_away(damaged)
+                # Those from after it are of no use any more, and so the first to go.
+                step = _step_of(path)
+                self._list(sorted(map(_step_of, whole), key=lambda each: (each <= step, each)))
             if damaged:
                 why = f"as {_named(damaged)} damaged, and now in '{self._source / _DAMAGED}'"
             return f"'{path}', {why}"
@@ -177,24 +187,30 @@ class RunCheckpoint:
             return False
         return True
 
-    def _tidy(self, restored: str, whole: list[str], damaged: list[str]) -> None:
-        """Moves damaged checkpoints away, and lists the others, so that old ones get deleted."""
+    def _move_away(self, damaged: list[str]) -> None:
         for path in damaged:
             (self._source / _DAMAGED).mkdir(exist_ok=True)
             for file in self._source.glob(f"{pathlib.Path(path).name}.*"):
                 os.replace(file, self._source / _DAMAGED / file.name)
-        # Those from after the restored one are of no use any more, and so the first to go.
-        step = _step_of(restored)
-        order = sorted(map(_step_of, whole), key=lambda found: (found <= step, found))
-        lines = [f'model_checkpoint_path: "{_NAME}-{step}"']
-        for name in (f"{_NAME}-{found}" for found in order):
-            # Without a time, the manager would neither count nor delete it.
-            time_s = (self._source / f"{name}.index").stat().st_mtime
-            lines.append(f'all_model_checkpoint_paths: "{name}"')
-            lines.append(f"all_model_checkpoint_timestamps: {time_s}")
-        partial = self._source / "checkpoint.tmp"
-        partial.write_text("\n".join(lines) + "\n")
-        os.replace(partial, self._source / "checkpoint")
+
+    def _list(self, steps: list[int]) -> None:
+        """Lets the manager keep the checkpoints of these steps, and delete them in this order.
+
+        The last of them counts as the newest.
+        """
+        file = self._directory / "checkpoint"
+        if not steps:
+            file.unlink(missing_ok=True)
+        else:
+            lines = [f'model_checkpoint_path: "{_NAME}-{steps[-1]}"']
+            for name in (f"{_NAME}-{step}" for step in steps):
+                # Without a time, the manager would neither count nor delete it.
+                time_s = (self._directory / f"{name}.index").stat().st_mtime
+                lines.append(f'all_model_checkpoint_paths: "{name}"')
+                lines.append(f"all_model_checkpoint_timestamps: {time_s}")
+            partial = self._directory / "checkpoint.tmp"
+            partial.write_text("\n".join(lines) + "\n")
+            os.replace(partial, file)
         self._manager = self._new_manager()
 
     def _new_manager(self) -> tf.train.CheckpointManager:
@@ -204,7 +220,11 @@ class RunCheckpoint:
         )
 
     def _found(self) -> list[str]:
-        return [str(file.with_suffix("")) for file in self._source.glob(f"{_NAME}-*.index")]
+        return [str(file.with_suffix("")) for file in _index_files(self._source)]
+
+
+def _index_files(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    return directory.glob(f"{_NAME}-*.index")
 
 
 def _named(paths: list[str]) -> str:

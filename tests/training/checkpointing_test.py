@@ -63,6 +63,16 @@ def test_a_step_is_saved_once(make, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
+def test_ruined_weights_leave_the_list(make, tmp_path):
+    process = make()
+    save(process, 3, 10)
+    process[1].discard()
+    assert steps_in(tmp_path) == {3}
+    assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "step-3")
+    save(process, 10, 17)
+    assert steps_in(tmp_path) == {10, 17}
+
+
 def test_damaged_ones_are_moved_away_and_never_kept_in_place_of_whole_ones(make, tmp_path):
     save(make(), 3, 10)
     cut_off(tmp_path, 10)

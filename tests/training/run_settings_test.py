@@ -173,14 +173,12 @@ def test_weights_that_an_epochs_last_update_ruined_are_not_kept(tmp_path):
         epochs=1,
         schedule="piecewise",
         boundaries=((STEPS - 1) * BATCH_SIZE - 1,),
-        factors=(1e39,),  # Infinite in float32.
+        factors=(1e39,),  # Weights stay finite, and what they give does not.
     )
-    with pytest.raises(
-        FloatingPointError, match=r"weight '.*' .* finite at step 6: .*no checkpoint"
-    ):
+    with pytest.raises(FloatingPointError, match=r"test loss is nan at step 6: .*no checkpoint"):
         train(config, out=tmp_path / "run")
     assert not list((tmp_path / "run").glob("*.weights.h5"))
-    assert not list((tmp_path / "run").glob("checkpoints/step-*"))
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
 
 
 def test_fine_tuning_starts_from_a_checkpoint_and_trains_what_is_named(averaged, tmp_path, capsys):

@@ -126,6 +126,22 @@ def test_killed_within_an_epoch_a_run_goes_on_from_there(whole, tmp_path):
     assert_same_run(tmp_path / "run", whole)
 
 
+def test_weights_that_are_no_longer_finite_are_not_saved(tmp_path, monkeypatch):
+    count = callbacks.CountSteps.on_train_batch_end
+
+    def count_and_ruin(self, batch, logs=None):
+        count(self, batch, logs)
+        if self._position.step == 4:
+            weight = self.model.trainable_variables[0]
+            weight.assign(weight.value / 0.0)
+
+    monkeypatch.setattr(callbacks.CountSteps, "on_train_batch_end", count_and_ruin)
+    message = "weight '.*' is no longer finite at step 4: .* checkpoint is '.*/step-3'"
+    with pytest.raises(FloatingPointError, match=message):
+        train(dataclasses.replace(CONFIG, save_every=0.0), out=tmp_path / "run")
+    assert steps_saved(tmp_path / "run") == [2, 3]
+
+
 @pytest.mark.parametrize("step", [STEPS, STEPS * EPOCHS])
 def test_killed_while_it_is_tested_a_run_goes_on_with_the_test(whole, tmp_path, capsys, step):
     with pytest.MonkeyPatch.context() as patch:
