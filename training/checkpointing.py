@@ -106,6 +106,8 @@ class RunCheckpoint:
         self._source = source
         self._directory = directory
         self._keep = keep
+        # Of the newest checkpoint; None while there is none.
+        self._step: int | None = None
         net = model.net
         weights = {id(variable) for variable in net.weights}
         averages = model.averages.by_tf1_name() if model.averages is not None else {}
@@ -124,10 +126,11 @@ class RunCheckpoint:
         return str(self._source / f"{_NAME}-{max(earlier)}") if earlier else None
 
     def save(self) -> None:
-        """Writes a checkpoint of the run as it is, unless the newest one is of this very step."""
-        newest = self._manager.latest_checkpoint
-        if newest is None or _step_of(newest) != self._position.step:
+        """Writes a checkpoint of the run as it is, unless it was just saved or restored so."""
+        # Not for the files to tell: all processes of a run have to do the same.
+        if self._position.step != self._step:
             self._manager.save(checkpoint_number=self._position.step)
+            self._step = self._position.step
 
     def discard(self) -> None:
         """Deletes the checkpoint of this very step, which turned out to hold ruined weights."""
@@ -135,6 +138,7 @@ class RunCheckpoint:
             file.unlink()
         left = [_step_of(str(file.with_suffix(""))) for file in _index_files(self._directory)]
         self._list(sorted(left))
+        self._step = None
 
     def restore(self) -> str | None:
         """Puts the run back to its newest checkpoint that is whole.
@@ -161,6 +165,7 @@ class RunCheckpoint:
             if not self._restore(path):
                 damaged.append(path)
                 continue
+            self._step = _step_of(path)
             whole = [each for each in found if each not in damaged]
             if self._directory == self._source:
                 self._move_away(damaged)

@@ -36,7 +36,7 @@ class TrainingInterrupted(Exception):  # noqa: N818, being stopped is no error
 
 
 class TrainingFailed(Exception):  # noqa: N818, like its sibling
-    """What a run needs of the machine was not to be had: space on the disk, memory.
+    """What a run needs was not to be had: space on the disk, another process, whole images.
 
     Args:
         reason: What failed, in a line.
