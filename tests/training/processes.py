@@ -28,7 +28,7 @@ _locks = []
 
 
 def _reserve(count):
-    """The first of so many ports in a row that are free, and no other test's, till this one ends."""
+    """The first of so many ports in a row that are free and, from now on, no other test's."""
     while True:
         first = random.randrange(_PORTS.start, _PORTS.stop - count)
         with contextlib.ExitStack() as stack:
@@ -137,7 +137,7 @@ def final_weights(out, config):
 def metrics(out):
     """The lines of `metrics.jsonl`, without what differs from run to run."""
     timed = ("seconds", "images_per_second", "input_wait_s")
-    lines = RunDirectory(out).read_metrics()
+    lines = RunDirectory(out).read_lines()
     return [{k: v for k, v in line.items() if k not in timed} for line in lines]
 
 
