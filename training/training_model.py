@@ -82,12 +82,12 @@ class TrainingModel(keras.Model):
         return {name: end_points[name] for name in ("Logits", "AuxLogits")}
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Keras' step; the averages follow."""
+        """Keras' step; the averages follow where it has updated the weights."""
+        if self.averages is None:
+            return super().train_step(data)
+        before = self._updates_done()
         logs = super().train_step(data)
-        if self.averages is not None:
-            done = keras.ops.cast(self._steps_done(), "int64")
-            updates = done // self._steps_per_update
-            self.averages.update(updates - 1, done % self._steps_per_update == 0)
+        self.averages.update(before, self._updates_done() > before)
         return logs
 
     def compute_loss(
@@ -121,12 +121,12 @@ class TrainingModel(keras.Model):
         with self.averages.in_use() if self.averages is not None else contextlib.nullcontext():
             checkpoints.save(self.net, path, format="h5")
 
-    def _steps_done(self) -> Any:
-        """Steps that the optimizer has seen; with a scaled loss, those with finite gradients."""
+    def _updates_done(self) -> Any:
+        """Updates of the weights so far, int64; a step whose scaled gradients overflow is none."""
         optimizer = self.optimizer
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             optimizer = optimizer.inner_optimizer
-        return optimizer._iterations.value
+        return keras.ops.cast(optimizer._iterations.value, "int64") // self._steps_per_update
 
     def _one_hot(self, labels: Any) -> Any:
         """Labels as distributions, float32 `[b, classes]`; soft ones are that already."""
