@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -77,6 +77,7 @@ class RunCheckpoint:
         directory: Where checkpoints are saved.
         keep: How many of them are kept.
         source: Where they are restored from.
+        before_save: Called before each save, to let steps come to their end that are under way.
     """
 
     def __init__(
@@ -86,9 +87,11 @@ class RunCheckpoint:
         directory: pathlib.Path,
         keep: int,
         source: pathlib.Path,
+        before_save: Callable[[], None] = lambda: None,
     ) -> None:
         self._position = position
         self._source = source
+        self._before_save = before_save
         self._newest: str | None = None
         net = model.net
         weights = {id(variable) for variable in net.weights}
@@ -111,6 +114,7 @@ class RunCheckpoint:
 
     def save(self) -> None:
         """Writes a checkpoint of the run as it is."""
+        self._before_save()
         self._manager.save(checkpoint_number=self._position.step)
         self._newest = str(self._source / f"{_NAME}-{self._position.step}")
 

@@ -6,13 +6,14 @@ import dataclasses
 import functools
 import os
 import signal
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from . import clusters
+from . import agreement, clusters, servers
 from .recipes import TrainConfig
 
 if TYPE_CHECKING:
@@ -72,30 +73,40 @@ class Placement:
         counts = self._sum([float(number == asked) for asked in _STOPPING])
         return next((one for one, count in zip(_STOPPING, counts, strict=True) if count), None)
 
-    def check_agreement(self, config: TrainConfig, first_step: int) -> None:
-        """Makes sure that all processes run the same settings from the same step.
+    def check_same_settings(self, settings: Mapping[str, object]) -> None:
+        """Makes sure that all processes were started alike.
+
+        To be called by all of them before any of them writes something.
+
+        Args:
+            settings: What decides about the run, by name.
+
+        Raises:
+            ValueError: They were not; raised by all of them.
+        """
+        if self.name != "multi_worker":
+            return
+        if names := agreement.differing(settings, self._of_all_processes):
+            here = " and ".join(f"{name} is {settings[name]!r}" for name in names)
+            raise ValueError(
+                f"The {self.cluster.num_workers} processes don't have the same settings: {here} "
+                "here, and not in all others. Start all with one command."
+            )
+
+    def check_same_step(self, step: int) -> None:
+        """Makes sure that all processes start from the same step.
 
         Raises:
             ValueError: They don't; raised by all of them.
         """
         if self.name != "multi_worker":
             return
-        settings = zlib.crc32(repr(config).encode()) & 0xFFFF
-        own = [float(settings), float(first_step)]
-        # Equal numbers have no variance.
-        sums, squares = self._sum(own), self._sum([x * x for x in own])
-        count = self._sum([1.0])[0]
-        what = ("settings", "step that they start from")
-        differ = [
-            noun
-            for noun, total, square in zip(what, sums, squares, strict=True)
-            if total * total != square * count
-        ]
-        if differ:
+        steps = sorted({int(found) for found in self._of_all_processes([step])[:, 0]})
+        if len(steps) > 1:
             raise ValueError(
-                f"The {self.cluster.num_workers} processes don't have the same "
-                f"{' and '.join(differ)}: start all with one command and, to resume, one --out on "
-                "a disk that they share."
+                f"The {self.cluster.num_workers} processes start from different steps, "
+                f"{' and '.join(map(str, steps))}: resume all with one --out, on a disk that they "
+                "share."
             )
 
     def wait_for_all(self) -> None:
@@ -103,9 +114,36 @@ class Placement:
         if self.name == "multi_worker":
             self._sum([1.0])
 
-    def _sum(self, values: list[float]) -> list[float]:
+    def finish_steps(self) -> None:
+        """Returns once no worker has a step under way, so that a checkpoint holds whole ones."""
+        if self.name == "parameter_server":
+            tf.distribute.coordinator.ClusterCoordinator(self.strategy).join()
+
+    @property
+    def idle_gpus(self) -> int:
+        """GPUs of this machine that the run does not use; 0 where a cluster's are shared."""
+        if self.cluster is not None or self.name not in ("mirrored", "one_device"):
+            return 0
+        found = len(tf.config.list_physical_devices("GPU"))
+        return max(0, found - self.strategy.num_replicas_in_sync)
+
+    @property
+    def test_share(self) -> tuple[int, int]:
+        """How many processes share the test's batches, and which of them this is."""
+        if self.name != "multi_worker":
+            return 1, 0
+        return self.cluster.num_workers, self.cluster.worker_index
+
+    def _of_all_processes(self, numbers: Sequence[int]) -> np.ndarray:
+        """Whole numbers of all processes, float64 `[processes, numbers]`."""
+        processes = self.cluster.num_workers
+        table = np.zeros([processes, len(numbers)])
+        table[self.cluster.worker_index] = numbers
+        return self._sum(table) / (self.strategy.num_replicas_in_sync // processes)
+
+    def _sum(self, values: npt.ArrayLike) -> np.ndarray:
         """Adds up numbers of all replicas, of which those of one process have the same."""
-        return self._add(tf.constant(values, tf.float64)).numpy().tolist()
+        return self._add(tf.constant(values, tf.float64)).numpy()
 
     @functools.cached_property
     def _add(self) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -136,12 +174,12 @@ def resolve(config: TrainConfig) -> TrainConfig:
     if config.strategy != "auto":
         return config
     if clusters.has_several_processes("auto"):
-        strategy = "multi_worker"
-    elif len(tf.config.list_physical_devices("GPU")) > 1:
-        strategy = "mirrored"
-    else:
-        strategy = "one_device"
-    return dataclasses.replace(config, strategy=strategy)
+        return dataclasses.replace(config, strategy="multi_worker")
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    # As many as can share the batch evenly.
+    replicas = next((n for n in range(gpus, 1, -1) if config.batch_size % n == 0), None)
+    strategy = "one_device" if replicas is None else "mirrored"
+    return dataclasses.replace(config, strategy=strategy, replicas=replicas)
 
 
 def find_cluster(config: TrainConfig) -> Cluster | None:
@@ -154,12 +192,19 @@ def find_cluster(config: TrainConfig) -> Cluster | None:
         The cluster; None where the strategy needs none.
 
     Raises:
-        ValueError: What tells of the cluster is broken, or its workers can't share the batch.
+        ValueError: What tells of the cluster is broken, its workers can't share the batch, or they
+            would add up gradients of several steps.
         OSError: This process' port is taken.
         ModuleNotFoundError: On Kubernetes, its Python client is not installed.
     """
     if not clusters.has_several_processes(config.strategy):
         return None
+    if config.strategy == "parameter_server" and config.gradient_accumulation_steps > 1:
+        raise ValueError(
+            f"gradient_accumulation_steps={config.gradient_accumulation_steps} does not go with "
+            "strategy='parameter_server', whose workers would add to the same sums at any time: "
+            "leave it out."
+        )
     cluster = clusters.find(config.strategy)
     if config.strategy == "multi_worker":
         _check_divisible(config, cluster.num_workers, "workers")
@@ -181,6 +226,7 @@ def place(config: TrainConfig, cluster: Cluster | None) -> Placement:
 
     Raises:
         ValueError: There are no such devices, or they can't share the batch.
+        TimeoutError: A task that serves this one does not come.
     """
     try:
         strategy = _MAKERS[config.strategy](config, cluster)
@@ -236,6 +282,7 @@ def _multi_worker(config: TrainConfig, cluster: Cluster) -> tf.distribute.Strate
 
 
 def _parameter_server(config: TrainConfig, cluster: Cluster) -> tf.distribute.Strategy:
+    servers.wait_for_servers(cluster)
     return tf.distribute.ParameterServerStrategy(cluster.resolver())
 
 
