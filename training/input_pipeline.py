@@ -105,7 +105,11 @@ def training_batches(
 
 
 def evaluation_batches(
-    split: Split, config: TrainConfig, bad: BadExamples | None = None
+    split: Split,
+    config: TrainConfig,
+    bad: BadExamples | None = None,
+    num_workers: int = 1,
+    worker_index: int = 0,
 ) -> tf.data.Dataset:
     """All images of a test part once, in their order, undistorted.
 
@@ -113,9 +117,12 @@ def evaluation_batches(
         split: The test part of a dataset.
         config: The run's settings.
         bad: As in `training_batches`; its epoch is `EVALUATION`.
+        num_workers: Workers that share the batches.
+        worker_index: Which of them this is: it reads every `num_workers`-th batch, from this one.
 
     Returns:
-        A dataset as in `training_batches`; the last batch may be smaller.
+        A dataset as in `training_batches`, of batches as one worker alone has them; the last one
+        may be smaller.
     """
     preprocess = preprocessing_of(config)
     finish = _finisher(None, bad)
@@ -135,8 +142,11 @@ def evaluation_batches(
             labels = tf.one_hot(labels, split.num_classes)
         return images, labels, weights
 
-    order = tf.data.Dataset.from_tensor_slices(split.order(None))
-    examples = order.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    # Shared before anything is read; only the last batch of all can be smaller, so a worker's are
+    # put together again as they were.
+    numbers = tf.data.Dataset.from_tensor_slices(split.order(None)).batch(config.batch_size)
+    own = numbers.shard(num_workers, worker_index).unbatch()
+    examples = own.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = examples.batch(config.batch_size).map(to_batch)
     return _with_options(batches.prefetch(tf.data.AUTOTUNE))
 
