@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from .. import checkpoints, models
 from ..models.batch_norm import BatchNorm
@@ -73,6 +75,10 @@ class TrainingModel(keras.Model):
             steps_per_execution=config.steps_per_execution,
             auto_scale_loss=False,  # `create_optimizer` sees to it.
         )
+        if isinstance(tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy):
+            metrics = (self.metrics[0], accuracy)
+            sums = [variable for metric in metrics for variable in metric.variables]
+            _add_at_once([self._iterations(), *sums])
 
     def call(self, images: Any, training: bool = False) -> Any:
         """Logits `[B, classes]`; in training a model with an auxiliary head gives both by name."""
@@ -123,10 +129,14 @@ class TrainingModel(keras.Model):
 
     def _updates_done(self) -> Any:
         """Updates of the weights so far, int64; a step whose scaled gradients overflow is none."""
+        return keras.ops.cast(self._iterations().value, "int64") // self._steps_per_update
+
+    def _iterations(self) -> keras.Variable:
+        """Counts the steps that the optimizer has taken."""
         optimizer = self.optimizer
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             optimizer = optimizer.inner_optimizer
-        return keras.ops.cast(optimizer._iterations.value, "int64") // self._steps_per_update
+        return optimizer._iterations
 
     def _one_hot(self, labels: Any) -> Any:
         """Labels as distributions, float32 `[b, classes]`; soft ones are that already."""
@@ -215,6 +225,16 @@ def check_steps_per_execution(config: TrainConfig, steps: int) -> None:
             f"steps_per_execution={config.steps_per_execution} does not divide the {steps} steps "
             f"of an epoch: nearest that do are {', '.join(map(str, sorted(nearest)))}."
         )
+
+
+def _add_at_once(variables: Iterable[keras.Variable]) -> None:
+    """Lets workers that don't wait for each other add to the same variables.
+
+    Keras reads a variable, adds, and writes the sum, by which it loses what another worker has
+    added in between.
+    """
+    for variable in variables:
+        variable.assign_add = variable.value.assign_add
 
 
 def _freeze_others(net: keras.Model, trainable: str) -> None:
