@@ -22,8 +22,10 @@ def differing(
             gives those of all, `[processes, numbers]`.
 
     Returns:
-        The names of the settings that are not the same in all processes, in order; those of all
-        settings if the processes don't know the same ones, as then their versions differ.
+        The names of the settings that are not the same in all processes, in order.
+
+    Raises:
+        ValueError: The processes don't know the same settings; raised by all of them.
     """
     names = sorted(settings)
     values = [settings[name] for name in names]
@@ -31,7 +33,10 @@ def differing(
     if _are_equal(of_all):
         return []
     if not _are_equal(of_all[:, :_DIGEST]):
-        return names
+        raise ValueError(
+            f"The {len(of_all)} processes run different versions of shimzoo, whose settings are "
+            "not the same ones: install one version on all machines."
+        )
     each = gather([number for value in values for number in _digest(value)])
     by_setting = each.reshape(len(each), len(names), _DIGEST)
     return [name for i, name in enumerate(names) if not _are_equal(by_setting[:, i])]

@@ -44,7 +44,7 @@ def serve_until_the_chief_ends(cluster: Cluster) -> None:
 
 
 def wait_for_servers(cluster: Cluster) -> None:
-    """Lets the chief wait for the tasks that serve it; TensorFlow itself would do so for ever.
+    """Lets the chief wait for the tasks that serve it, and not for ever.
 
     Args:
         cluster: The processes, of which this is the chief.

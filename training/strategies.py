@@ -82,7 +82,7 @@ class Placement:
             settings: What decides about the run, by name.
 
         Raises:
-            ValueError: They were not; raised by all of them.
+            ValueError: They were not, or run different versions; raised by all of them.
         """
         if self.name != "multi_worker":
             return
