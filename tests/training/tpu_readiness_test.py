@@ -24,6 +24,7 @@ SETTINGS = {
     "label_smoothing": 0.1,
     "clip_global_norm": 1.0,
     "ema_decay": 0.999,
+    "dropout_keep_prob": None,  # The model's own.
 }
 EVERYDAY = ("mobilenet_v1_0.25_128",)
 
