@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..training import clusters, published_recipes, recipes
+from ..training import clusters, published_recipes, recipes, train_config
 from . import settings
 from .app import Debug, app, program
 
@@ -25,7 +25,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command an option for every setting of a run, in place of its `**given`."""
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    options = settings.parameters(recipes.TrainConfig, recipes.DEMO.config)
+    options = settings.parameters(train_config.TrainConfig, recipes.DEMO.config)
 
     @functools.wraps(command)
     def with_settings(**given: Any) -> None:
@@ -68,7 +68,7 @@ def train(
     Without options: a quarter-width MobileNet on handwritten digits, in 45 to 90 s on 2 cores.
     Ctrl-C stops a run so that --resume continues it.
     """
-    changes = settings.parse(recipes.TrainConfig, given)
+    changes = settings.parse(train_config.TrainConfig, given)
     if resume and recipe is not None:
         raise typer.BadParameter(
             "--resume goes on with the settings of the run in --out: leave --recipe out."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from . import clusters
-from .recipes import TrainConfig
+from .train_config import TrainConfig
 
 if TYPE_CHECKING:
     from .clusters import Cluster

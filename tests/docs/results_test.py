@@ -5,7 +5,7 @@ import json
 import pathlib
 
 from shimzoo.training import published_recipes
-from shimzoo.training.recipes import TrainConfig
+from shimzoo.training.train_config import TrainConfig
 
 RESULTS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "results"
 

@@ -8,7 +8,7 @@ import shlex
 import pytest
 from shimzoo import cli, training
 from shimzoo.training.published_recipes import RECIPES
-from shimzoo.training.recipes import TrainConfig
+from shimzoo.training.train_config import TrainConfig
 
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
 BEFORE_SLIM, SLIM = PAGE.split("## Coming from TF-Slim")

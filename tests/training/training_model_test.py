@@ -87,6 +87,19 @@ def test_a_test_is_without_smoothing_and_auxiliary_head():
     assert logs["accuracy"] == pytest.approx(right.mean())
 
 
+def test_the_loss_of_a_test_is_the_mean_over_what_could_be_read():
+    net = TwoHeads()
+    images, labels, weights = batch(8)
+    weights[[1, 4, 5, 6]] = 0.0
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels, weights))
+    # Of the three batches one has two of weight 0, one has two and one other, one has none.
+    found = training(net).evaluate(dataset.batch(3), verbose=0, return_dict=True)
+    good = weights > 0
+    assert found["loss"] == pytest.approx(tf1_loss(net, images[good], labels[good], 0, 0), rel=1e-5)
+    right = np.argmax(net(images[good]), axis=1) == labels[good]
+    assert found["accuracy"] == pytest.approx(right.mean())
+
+
 def test_a_model_without_auxiliary_head_trains_its_logits_alone():
     net = TwoHeads(has_aux_logits=False)
     model = training(net)
@@ -237,9 +250,13 @@ with strategy.scope():
 images, labels, weights = this.batch(8)
 data = tf.data.Dataset.from_tensors((images, labels, weights)).unbatch().batch(8).repeat(3)
 history = model.fit(data, epochs=1, verbose=0).history
+weights[[0, 3, 4, 5]] = 0.0
+tests = tf.data.Dataset.from_tensors((images, labels, weights)).unbatch().batch(6)
+test_loss = model.evaluate(tests, verbose=0)[0]
 averages = model.averages.by_tf1_name().values() if model.averages is not None else []
 values = [v.numpy() for v in (*net.weights, *averages)]
-np.savez(sys.argv[3], *values, loss=history["loss"], accuracy=history["accuracy"])
+history = {name: history[name] for name in ("loss", "accuracy")}
+np.savez(sys.argv[3], *values, test_loss=test_loss, **history)
 """
 
 
