@@ -207,7 +207,7 @@ def choose(
         _check_same_settings(directory.read_config(), config, directory.path)
     else:
         _check_replaceable(directory.path, overwrite)
-    check_writable(directory.path)
+    check_writable(directory.path, directory.path)
     if is_run(directory.path):
         with directory.in_use():
             pass
