@@ -120,7 +120,7 @@ def _train(
         if not clusters.has_several_processes(config.strategy):
             run_directory.choose(config, out, resume, overwrite)
             if expected is not None:
-                typer.echo(f"expected {expected}")
+                typer.echo(f"expected test accuracy {expected}")
         startup.import_tensorflow()
 
         from ..training import train

@@ -244,7 +244,7 @@ RECIPES: dict[str, Recipe] = {
     "mobilenet_v3": _mobilenet_v3(
         "mobilenet_v3_large_1.0_224",
         "mobilenet_v3_*",
-        "Epochs are the steps that the published checkpoints have in their names, at that batch.",
+        "Epochs are the steps in the published checkpoints' names, if these had that batch.",
         own_settings=_published_epochs("mobilenet_v3_*", _MOBILENET_V3_BATCH),
     ),
     "mobilenet_edgetpu": _mobilenet_v3(

@@ -126,8 +126,8 @@ class Recipe:
             config: Its settings, as `changed` gave them.
 
         Returns:
-            A line, which names the settings that are not the recipe's; None where nobody has said
-            what it should reach, as on another dataset.
+            The test accuracy in words, with the settings that are not the recipe's; None where
+            nobody has said what it should reach, as on another dataset.
         """
         expected = self.expected(config.model)
         if expected is None or config.dataset != self.settings["dataset"]:
@@ -140,7 +140,7 @@ class Recipe:
             and getattr(own, field.name) != getattr(config, field.name)
         ]
         but = f"; not the recipe's: {', '.join(changed)}" if changed else ""
-        return f"test accuracy {expected.accuracy:.4f}, {expected.origin}{but}"
+        return f"{expected.accuracy:.4f}, {expected.origin}{but}"
 
 
 DEMO = Recipe(
