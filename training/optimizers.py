@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from .recipes import TrainConfig
+from .train_config import TrainConfig
 
 
 def create_optimizer(

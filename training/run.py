@@ -17,23 +17,23 @@ import rich.console
 import tensorflow as tf
 
 from . import callbacks, loop, servers, strategies
-from .bad_examples import ReportBadExamples, TooManyBadExamples
+from .bad_examples import ReportBadExamples
 from .checkpointing import Position, RunCheckpoint
 from .curve import draw_curve
-from .datasets import load_dataset
+from .datasets import TooManyBadExamples, load_dataset
 from .ema import TestAverages
 from .input_check import check_input
 from .input_pipeline import steps_per_epoch
 from .interruption import TrainingFailed, stop_on_signals
 from .optimizers import check_replicas
 from .progress import ProgressBar
-from .recipes import TrainConfig
 from .result import TrainResult
 from .run_directory import RunDirectory, choose
 from .run_input import RunInput
 from .run_record import count_parameters, record, start_lines
 from .strategies import Placement
 from .tensorboard import Profile, show_images
+from .train_config import TrainConfig
 from .training_model import (
     TrainingModel,
     check_steps_per_execution,

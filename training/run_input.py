@@ -10,8 +10,8 @@ from .bad_examples import BadExamples
 from .datasets import Dataset
 from .input_pipeline import evaluation_batches, steps_per_epoch, training_batches
 from .input_timing import InputTiming
-from .recipes import TrainConfig
 from .strategies import Placement
+from .train_config import TrainConfig
 
 
 class RunInput:

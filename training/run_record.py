@@ -10,8 +10,8 @@ import keras
 
 from . import provenance
 from .datasets import Dataset
-from .recipes import TrainConfig
 from .strategies import Placement
+from .train_config import TrainConfig
 
 
 def count_parameters(model: keras.Model) -> int:

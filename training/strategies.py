@@ -14,7 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from . import agreement, clusters, servers
-from .recipes import TrainConfig
+from .train_config import TrainConfig
 
 if TYPE_CHECKING:
     from .clusters import Cluster

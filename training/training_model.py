@@ -15,8 +15,8 @@ from .. import checkpoints, models
 from ..models.batch_norm import BatchNorm
 from .ema import MovingAverages
 from .optimizers import create_optimizer
-from .recipes import TrainConfig
 from .schedules import Schedule
+from .train_config import TrainConfig
 
 _NAMES_SHOWN = 3
 
@@ -96,6 +96,17 @@ class TrainingModel(keras.Model):
         self.averages.update(before, self._updates_done() > before)
         return logs
 
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Keras' step, but a batch counts by its images that could be read in the mean loss."""
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self(images, training=False)
+        loss = self.compute_loss(images, labels, logits, weights, training=False)
+        # `compute_loss` gives a replica's share of the mean over all of them.
+        loss *= tf.distribute.get_strategy().num_replicas_in_sync
+        count = keras.ops.shape(images)[0] if weights is None else keras.ops.sum(weights)
+        self._loss_tracker.update_state(loss, sample_weight=count)
+        return self.compute_metrics(images, labels, logits, weights)
+
     def compute_loss(
         self,
         x: Any = None,
@@ -104,10 +115,18 @@ class TrainingModel(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Loss of the logits plus, in training, the weighted one of the auxiliary head's."""
+        """Loss of the logits plus, in training, the weighted one of the auxiliary head's.
+
+        In training it is the mean over all images, of which those of weight 0 have no loss; in a
+        test it is the mean over the others.
+        """
         targets = self._one_hot(y)
         if training:  # As TF1's losses smooth labels.
             targets = targets * (1.0 - self._smoothing) + self._smoothing / self._num_classes
+        elif sample_weight is not None:
+            # Keras' mean is over all rows, and those of weight 0 are no test images.
+            mean = keras.ops.mean(sample_weight)
+            sample_weight = keras.ops.divide_no_nan(sample_weight, mean)
         if not isinstance(y_pred, dict):
             return super().compute_loss(x, targets, y_pred, sample_weight, training)
         loss = super().compute_loss(x, targets, y_pred["Logits"], sample_weight, training)

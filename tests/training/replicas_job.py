@@ -20,6 +20,7 @@ STEPS, ROWS = 3, 8
 OVERFLOWING = 1  # The number of that step, from 0.
 # The loss of such an image can be represented, and its gradient times 2**15 can not.
 OVERFLOW = 1e36
+TEST_LOSS = "test loss"
 
 
 def batches(overflow, num_workers=1, worker_index=0):
@@ -51,15 +52,24 @@ class KeepStates(keras.callbacks.Callback):
             self.states[f"{batch} {name}"] = np.stack([copy.numpy() for copy in copies])
 
 
+def test_loss(model):
+    """Of a test with images that could not be read, more of them on one replica than the other."""
+    images, labels, weights = two_heads.batch(ROWS)
+    weights[[0, 3, 4, 5]] = 0.0
+    tests = tf.data.Dataset.from_tensor_slices((images, labels, weights)).batch(6)
+    return model.evaluate(tests, verbose=0, return_dict=True)["loss"]
+
+
 def train(placement, settings, overflow):
-    """The state after each step."""
+    """The state after each step and, where Keras can fit, the loss of a test at the end."""
     keras.utils.set_random_seed(0)
     with placement.strategy.scope():
         model = two_heads.training(two_heads.TwoHeads(), **settings)
     keep = KeepStates(placement.strategy)
     if placement.keras_can_fit:
         model.fit(batches(overflow), shuffle=False, verbose=0, callbacks=[keep])
-        return keep.states
+        losses = np.full(placement.strategy.num_replicas_in_sync, test_loss(model))
+        return keep.states | {TEST_LOSS: losses}
     loop.fit(
         model,
         placement,

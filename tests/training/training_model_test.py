@@ -49,6 +49,19 @@ def test_a_test_is_without_smoothing_and_auxiliary_head():
     assert logs["accuracy"] == pytest.approx(right.mean())
 
 
+def test_the_loss_of_a_test_is_the_mean_over_what_could_be_read():
+    net = TwoHeads()
+    images, labels, weights = batch(8)
+    weights[[1, 4, 5, 6]] = 0.0
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels, weights))
+    # Of the four batches one is whole, two are half, and one has no image that could be read.
+    found = training(net).evaluate(dataset.batch(2), verbose=0, return_dict=True)
+    good = weights > 0
+    assert found["loss"] == pytest.approx(tf1_loss(net, images[good], labels[good], 0, 0), rel=1e-5)
+    right = np.argmax(net(images[good]), axis=1) == labels[good]
+    assert found["accuracy"] == pytest.approx(right.mean())
+
+
 def test_a_model_without_auxiliary_head_trains_its_logits_alone():
     net = TwoHeads(has_aux_logits=False)
     model = training(net)
