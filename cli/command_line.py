@@ -36,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _report(error: Exception) -> int:
     """Says in one line what was wrong."""
     from ..training import TrainingFailed
+    from ..training.datasets import TooManyBadExamples
 
     bad_input = isinstance(
         error, typer.TyperException | ValueError | OSError | ModuleNotFoundError | MemoryError
@@ -48,7 +49,9 @@ def _report(error: Exception) -> int:
         message = str(error)
     if isinstance(error, MemoryError) and "out of memory" not in message:
         message = f"Out of memory: take a smaller batch or smaller images. {message}"
-    if not bad_input and not isinstance(error, FloatingPointError | TrainingFailed):
+    if not bad_input and not isinstance(
+        error, FloatingPointError | TooManyBadExamples | TrainingFailed
+    ):
         message = f"{type(error).__name__}: {message} (--debug shows the traceback)"
     typer.echo(f"shimzoo: error: {' '.join(message.split())}", err=True)
     return 2 if bad_input else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -92,6 +92,7 @@ class RunCheckpoint:
         directory: Where checkpoints are saved.
         keep: How many of them are kept.
         source: Where they are restored from.
+        before_save: Called before each save, to let steps come to their end that are under way.
     """
 
     def __init__(
@@ -101,9 +102,11 @@ class RunCheckpoint:
         directory: pathlib.Path,
         keep: int,
         source: pathlib.Path,
+        before_save: Callable[[], None] = lambda: None,
     ) -> None:
         self._position = position
         self._source = source
+        self._before_save = before_save
         self._directory = directory
         self._keep = keep
         # Of the newest checkpoint; None while there is none.
@@ -129,6 +132,7 @@ class RunCheckpoint:
         """Writes a checkpoint of the run as it is, unless it was just saved or restored so."""
         # Not for the files to tell: all processes of a run have to do the same.
         if self._position.step != self._step:
+            self._before_save()
             self._manager.save(checkpoint_number=self._position.step)
             self._step = self._position.step
 

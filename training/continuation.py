@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from .recipes import TrainConfig
+from .train_config import TrainConfig
 
 # These decide nothing of what a run comes to, so they may change when it is resumed.
 FREE_SETTINGS = frozenset(

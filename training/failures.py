@@ -11,8 +11,8 @@ import tensorflow as tf
 from .bad_examples import TooManyBadExamples
 from .checkpointing import Position
 from .interruption import TrainingFailed
-from .recipes import TrainConfig
 from .run_directory import RunDirectory
+from .train_config import TrainConfig
 
 # In a line of TensorFlow's: the operation that failed.
 _OPERATION = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\].*$")

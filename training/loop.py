@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from .strategies import Placement
+from .placement import Placement
 
 Logs = dict[str, float]
 
@@ -31,8 +31,10 @@ def fit(
     """Trains a model as `keras.Model.fit` does.
 
     Under multi_worker every process calls this, and the steps of all are one. Under
-    parameter_server the chief calls it, and each step is one worker's; callbacks are called once
-    the step that they are told of is done, so with several workers later ones can be under way.
+    parameter_server the chief calls it, and each step is one worker's. There, callbacks of a step
+    are called once so many steps are given out, of which all but one worker can still have theirs
+    under way: what callbacks are told is of those that are done, and `Placement.finish_steps` waits
+    for the others. At the end of an epoch all its steps are done.
 
     Args:
         model: Compiled under the placement's strategy.
@@ -42,7 +44,7 @@ def fit(
         initial_epoch: The first epoch, from 0.
         epochs: The epoch to stop before.
         steps_per_epoch: Steps in each.
-        validation_batches: All of them; each process takes its share.
+        validation_batches: This process' share of them.
         callbacks: As for Keras' `fit`.
     """
     steps = _steps(model, placement, training_batches)
@@ -135,9 +137,8 @@ class _CollectiveSteps:
     ) -> None:
         self._model = model
         self._strategy = placement.strategy
-        self._cluster = placement.cluster
         # Replicas of one process, each with rows of its own.
-        self._local = self._strategy.num_replicas_in_sync // self._cluster.num_workers
+        self._local = self._strategy.num_replicas_in_sync // placement.cluster.num_workers
         batches = self._strategy.distribute_datasets_from_function(
             lambda context: self._rows(context, training_batches)
         )
@@ -174,9 +175,8 @@ class _CollectiveSteps:
 
     def evaluate(self, batches: tf.data.Dataset) -> Logs:
         self._model.reset_metrics()
-        own = batches.shard(*_task_of(self._cluster))
         # No process waits for another here, so that their numbers of batches may differ.
-        for group in _groups(own, self._local):
+        for group in _groups(batches, self._local):
             self._test_step(*(self._of_each(values) for values in zip(*group, strict=True)))
         return self.finish_epoch()
 
@@ -259,12 +259,6 @@ class _AsynchronousSteps:
 
 def _run(step: Callable[[Any], Any], batch: Any) -> None:
     step(batch)
-
-
-def _task_of(cluster: Any) -> tuple[int, int]:
-    """Number of workers, and this one's index among them; a chief is the first."""
-    chiefs = len(cluster.tasks.get("chief", ()))
-    return cluster.num_workers, cluster.index + (chiefs if cluster.role == "worker" else 0)
 
 
 def _groups(batches: tf.data.Dataset, size: int) -> Iterator[list[tuple[Any, tf.Tensor]]]:

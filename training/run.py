@@ -26,14 +26,14 @@ from .input_check import check_input
 from .input_pipeline import steps_per_epoch
 from .interruption import stop_on_signals
 from .optimizers import check_replicas
+from .placement import Placement
 from .progress import ProgressBar
-from .recipes import TrainConfig
 from .result import TrainResult
 from .run_directory import RunDirectory, choose
 from .run_input import RunInput
 from .run_record import count_parameters, describe_data, record, start_lines
-from .strategies import Placement
 from .tensorboard import Profile, show_images
+from .train_config import TrainConfig
 from .training_model import (
     TrainingModel,
     check_steps_per_execution,
@@ -69,7 +69,7 @@ def train(
 
     Returns:
         What the run gave, measured on the test part of the dataset after the last epoch; None in
-        a task of a cluster that only served the chief.
+        all processes of a cluster but its chief.
 
     Raises:
         ValueError: A setting the model or the dataset can't take, a checkpoint to start from that
@@ -95,10 +95,11 @@ def train(
         console.print(
             f"The run in '{directory.path}' is finished: there is nothing to resume.", markup=False
         )
-        return finished
+        return finished if is_chief else None
     if cluster is not None:
         console.print(f"cluster  waiting for the {cluster.num_tasks} tasks of {cluster.origin}")
     placement = strategies.place(resolved, cluster)
+    placement.check_same_settings({**dataclasses.asdict(config), "resume": resume})
     check_replicas(config, placement.strategy.num_replicas_in_sync)
 
     dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
@@ -120,14 +121,19 @@ def train(
             written.create(record(config, model, dataset, steps, placement), overwrite)
         position = Position(steps, config.epochs, [model.metrics[0], accuracy])
         checkpoint = RunCheckpoint(
-            model, position, written.checkpoints, config.keep, directory.checkpoints
+            model,
+            position,
+            written.checkpoints,
+            config.keep,
+            directory.checkpoints,
+            placement.finish_steps,
         )
         origin = _restore(checkpoint, position, directory, written) if resume else None
         if resume and is_chief:
             directory.record_settings(config)
         if resume and not position.step:
             start_from = start_from_checkpoint(model, config)
-        placement.check_agreement(config, position.step)
+        placement.check_same_step(position.step)
         told = start_lines(config, model, dataset, steps, placement)
         told["files"] = str(directory.path)
         for name, text in (*told.items(), ("weights", start_from), ("resumed", origin)):
@@ -173,7 +179,7 @@ def train(
                 _fit(model, config, position, placement, run_input, called)
             result = _finish(model, config, written, start)
             placement.wait_for_all()
-            return dataclasses.replace(result, directory=directory.path)
+            return dataclasses.replace(result, directory=directory.path) if is_chief else None
 
 
 def _print_from_any_process(line: str) -> None:

@@ -9,14 +9,13 @@ import json
 import os
 import pathlib
 import re
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from .continuation import FREE_SETTINGS, check_same_settings
-from .publishing import new_path
-from .recipes import TrainConfig
+from .publishing import check_writable, new_path
 from .result import TrainResult
+from .train_config import TrainConfig
 
 RUNS = pathlib.Path("runs")
 _FORMAT = "shimzoo training run"
@@ -235,7 +234,7 @@ def choose(
         check_same_settings(directory.read_config(), config, directory.path)
     else:
         _check_replaceable(directory.path, overwrite)
-    _check_writable(directory.path)
+    check_writable(directory.path, directory.path)
     if is_run(directory.path):
         with directory.in_use():
             pass
@@ -275,21 +274,6 @@ def is_run(path: pathlib.Path) -> bool:
 def _is_part_of_a_run(path: pathlib.Path, directory: pathlib.Path) -> bool:
     relative = path.relative_to(directory).as_posix()
     return _FILES_OF_A_RUN.fullmatch(relative) is not None and not path.is_symlink()
-
-
-def _check_writable(path: pathlib.Path) -> None:
-    existing = path.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir():
-        raise NotADirectoryError(f"'{path}' can't be made: '{existing}' is a file.")
-    try:
-        # Permissions alone don't tell: there are read-only and special file systems, and root.
-        tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise PermissionError(
-            f"'{path}' can't be written ({error.strerror}): choose another --out."
-        ) from error
 
 
 def _write_whole(path: pathlib.Path, text: str) -> None:

@@ -87,8 +87,9 @@ def test_two_workers_train_as_one_process_with_two_replicas(alone, origin, tmp_p
     processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
     record = json.loads((out / "config.json").read_text())["resolved"]
     assert (record["strategy"], record["replicas"]) == ("multi_worker", 2)
-    # One of them tells what goes on and writes.
-    assert ["3 epochs of 5 steps" in output for _, output in results] == [True, False]
+    # One of them tells what goes on, writes, and has what the run gave.
+    for told in ("3 epochs of 5 steps", "ended with a result"):
+        assert [told in output for _, output in results] == [True, False]
 
 
 def test_a_run_on_two_replicas_goes_on_where_it_was(alone, tmp_path):
@@ -130,13 +131,15 @@ def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_rep
 
 
 @pytest.mark.large
-def test_workers_with_other_settings_are_told_before_training(tmp_path):
-    other = job(tmp_path / "run", SPREAD)
-    other["config"] = other["config"] | {"learning_rate": 0.5}
-    results = processes.run_cluster([job(tmp_path / "run", SPREAD), other], ["worker"] * 2)
-    for code, output in results:
+def test_workers_with_other_settings_are_told_before_anything_is_written(tmp_path):
+    out = tmp_path / "run"
+    rates = (0.25, 0.5)
+    jobs = [job(out, SPREAD | {"learning_rate": rate}) for rate in rates]
+    results = processes.run_cluster(jobs, ["worker"] * 2)
+    for (code, output), rate in zip(results, rates, strict=True):
         assert code == 2, output
-        assert "don't have the same settings" in output
+        assert f"don't have the same settings: learning_rate is {rate} here, and not" in output
+    assert not out.exists()
 
 
 def test_a_worker_with_a_parameter_server_trains_as_one_device(tmp_path):
@@ -149,6 +152,17 @@ def test_a_worker_with_a_parameter_server_trains_as_one_device(tmp_path):
 
 
 @pytest.mark.large
+def test_a_checkpoint_has_the_steps_that_workers_had_under_way(tmp_path):
+    out = tmp_path / "run"
+    chief = job(out, SERVED, step=7, signal=signal.SIGTERM)
+    roles = ["chief", "ps", "worker", "worker"]
+    results = processes.run_cluster([chief, *[job(out, SERVED)] * 3], roles)
+    assert results[0][0] == 128 + signal.SIGTERM, results[0]
+    assert updates(out) == 7
+    assert (out / "checkpoints" / "step-7.index").exists()
+
+
+@pytest.mark.large
 def test_two_workers_with_two_parameter_servers_take_all_steps_between_them(tmp_path):
     out = tmp_path / "run"
     roles = ["chief", "ps", "ps", "worker", "worker"]
@@ -156,10 +170,12 @@ def test_two_workers_with_two_parameter_servers_take_all_steps_between_them(tmp_
     assert_ok(processes.run_cluster([job(out, slow)] * 5, roles))
     assert [line["step"] for line in processes.metrics(out)] == [5, 10, 15]
     assert all(math.isfinite(line["test_loss"]) for line in processes.metrics(out))
+    assert updates(out) == 15
+
+
+def updates(out):
+    """Updates of the weights that a run's last checkpoint has."""
     checkpoint = tf.train.load_checkpoint(str(out / "checkpoints"))
-    (iterations,) = (
-        checkpoint.get_tensor(name)
-        for name in checkpoint.get_variable_to_shape_map()
-        if "optimizer/_iterations" in name
-    )
-    assert iterations == 15
+    names = checkpoint.get_variable_to_shape_map()
+    (iterations,) = (name for name in names if "optimizer/_iterations" in name)
+    return checkpoint.get_tensor(iterations)

@@ -1,16 +1,16 @@
 """Runs with what the demonstration leaves out: averages, accumulation, precision, fine-tuning."""
 
 import dataclasses
-import signal
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo import checkpoints, models
-from shimzoo.training import DEMO, TrainingInterrupted, callbacks, run, run_directory, train
+from shimzoo.training import DEMO, TrainingInterrupted, run, run_directory, train
 
 from .few_digits import load_few
+from .stops import signal_at
 
 BATCH_SIZE, STEPS = 239, 6  # An epoch of digits has 1,437 images.
 SHORT = dataclasses.replace(
@@ -53,21 +53,9 @@ def averaged(tmp_path_factory):
     return train(AVERAGED, out=tmp_path_factory.mktemp("averaged") / "run")
 
 
-def stop_at(patch, step):
-    """Lets Ctrl-C come in during a training step."""
-    count = callbacks.CountSteps.on_train_batch_end
-
-    def count_and_signal(self, batch, logs=None):
-        count(self, batch, logs)
-        if self._position.step == step:
-            signal.raise_signal(signal.SIGINT)
-
-    patch.setattr(callbacks.CountSteps, "on_train_batch_end", count_and_signal)
-
-
 def stopped_and_resumed(config, out, step):
     with pytest.MonkeyPatch.context() as patch:
-        stop_at(patch, step)
+        signal_at(patch, step)
         with pytest.raises(TrainingInterrupted):
             train(config, out=out)
     return train(config, out=out, resume=True)

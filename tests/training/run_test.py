@@ -25,6 +25,7 @@ from shimzoo.training import (
 from shimzoo.training.run_directory import RunDirectory
 
 from .few_digits import load_few
+from .stops import signal_at
 
 STEPS, EPOCHS = 6, 3
 CONFIG = dataclasses.replace(
@@ -45,18 +46,6 @@ def _few_digits():
 def whole(tmp_path_factory):
     """The result of a run that nothing interrupted."""
     return train(CONFIG, out=tmp_path_factory.mktemp("whole") / "run")
-
-
-def signal_at(patch, step, number=signal.SIGINT):
-    """Lets a signal come in during a training step."""
-    count = callbacks.CountSteps.on_train_batch_end
-
-    def count_and_signal(self, batch, logs=None):
-        count(self, batch, logs)
-        if self._position.step == step:
-            signal.raise_signal(number)
-
-    patch.setattr(callbacks.CountSteps, "on_train_batch_end", count_and_signal)
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ def main() -> int:
         signal_at(pytest.MonkeyPatch(), job["step"], job["signal"], job.get("delay_s", 0.0))
     try:
         config = dataclasses.replace(DEMO.config, **job["config"])
-        train(config, out=job["out"], resume=job.get("resume", False))
+        result = train(config, out=job["out"], resume=job.get("resume", False))
+        print("ended with" if result is not None else "ended without", "a result")
     except TrainingInterrupted as interruption:
         return 128 + interruption.signal_number
     except (ValueError, OSError) as error:
