@@ -144,8 +144,10 @@ def evaluation_batches(
 
     # Shared before anything is read; only the last batch of all can be smaller, so a worker's are
     # put together again as they were.
-    numbers = tf.data.Dataset.from_tensor_slices(split.order(None)).batch(config.batch_size)
-    own = numbers.shard(num_workers, worker_index).unbatch()
+    order = split.order(None)
+    batch_number = tf.range(tf.size(order)) // config.batch_size
+    is_own = batch_number % num_workers == worker_index
+    own = tf.data.Dataset.from_tensor_slices(tf.boolean_mask(order, is_own))
     examples = own.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = examples.batch(config.batch_size).map(to_batch)
     return _with_options(batches.prefetch(tf.data.AUTOTUNE))

@@ -33,7 +33,9 @@ def case(pair):
     return pytest.param(*pair, marks=[] if pair in EVERYDAY else [pytest.mark.large])
 
 
-@pytest.mark.parametrize(("strategy", "stage"), map(case, itertools.product(TASKS, models.STAGES)))
+@pytest.mark.parametrize(
+    ("strategy", "stage"), [case(pair) for pair in itertools.product(TASKS, models.STAGES)]
+)
 def test_the_demo_recipe_trains_an_epoch(strategy, stage, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "shimzoo.cli", "train", "--recipe", "demo", "--out", str(out)]

@@ -1,5 +1,6 @@
 """Runs as processes of their own: alone, and as the tasks of a cluster on this machine."""
 
+import atexit
 import contextlib
 import errno
 import fcntl
@@ -19,16 +20,15 @@ from shimzoo.training.run_directory import RunDirectory
 
 # Long enough for a machine that does much else at the same time.
 DEADLINE_S = 300
-
-
 # Below those that systems give out by themselves, to whoever asks for any port.
 _PORTS = range(20_000, 32_000)
-# Open as long as this process runs, and so locked: no other test gets these ports.
-_locks = []
 
 
 def _reserve(count):
-    """The first of so many ports in a row that are free and, from now on, no other test's."""
+    """The first of so many ports in a row that are free.
+
+    They stay locked as long as this process runs: no other test gets them.
+    """
     while True:
         first = random.randrange(_PORTS.start, _PORTS.stop - count)
         with contextlib.ExitStack() as stack:
@@ -42,7 +42,7 @@ def _reserve(count):
                 if error.errno not in (errno.EWOULDBLOCK, errno.EADDRINUSE):
                     raise
                 continue
-            _locks.append(stack.pop_all())
+            atexit.register(stack.pop_all().close)
             return first
 
 
