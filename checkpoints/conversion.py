@@ -51,7 +51,9 @@ class Conversion:
     difference: float | None
 
     def __str__(self) -> str:
-        lines = [str(self.source), f"Wrote {self.target} ({self.format}, {self.stage})."]
+        # Nothing had values before.
+        restored = self.source.in_words(excluded="are made anew")
+        lines = [restored, f"Wrote {self.target} ({self.format}, {self.stage})."]
         if self.state:
             lines.append(f"Took along {self._state()}.")
         if self.difference == 0:
@@ -82,6 +84,7 @@ def _kind(name: str) -> str:
     return "global step" if left_out_kind(name, ()) == "global step" else "tensor"
 
 
+@skeletons.without_garbage_collection()
 def convert(
     source: str | Path,
     target: str | Path,
@@ -152,8 +155,6 @@ def convert(
         state = _state_in(checkpoint, report, rename) if include_optimizer else {}
         for tensor, variable in found.sources.items():
             skeletons.lend(variable, functools.partial(checkpoint.read, tensor))
-        if format == "tf2":
-            made.complete()
         difference = None
 
         def check(written: Path) -> None:
@@ -169,7 +170,7 @@ def convert(
                     f"{difference:.2g} of the largest one."
                 )
 
-        write(made.model, target, format, state, check if verify else None)
+        write(made.model, target, format, state, made.waiting, check if verify else None)
     if state:
         taken = _state_kinds(report)
         left = {kind: names for kind, names in report.left_out.items() if kind not in taken}

@@ -6,24 +6,23 @@ import dataclasses
 import functools
 import json
 import re
-import shutil
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
-import ml_dtypes
 import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.saving import saving_lib
 
 from .checkpoint import Checkpoint, TensorSpec, first_line
 from .fitting import spec_of
-from .locating import KERAS_SUFFIXES, WEIGHTS_SUFFIX
+from .hdf5_files import stored_tensors, value_at
+from .keras_archives import weights_in
+from .locating import KERAS_SUFFIXES
 from .names import tf1_name
 
 # What h5py, zipfile and Keras raise over damaged files.
@@ -40,8 +39,6 @@ _ERRORS = (
 )
 # The place of a variable of a native layer amid TF1 code, whose scope has bars for slashes.
 _OF_NATIVE_LAYER = re.compile(r".*/layer:(?P<scope>[^/]+)/vars/\d+")
-# What deflate makes of zeros at best.
-_MOST_GROWTH = 1100
 
 
 def is_keras_file(path: Path) -> bool:
@@ -70,22 +67,20 @@ def open_keras_file(path: Path) -> Iterator[Checkpoint]:
     Raises:
         ValueError: It is no weights file of Keras, or a damaged one.
     """
+    is_archive = _format_of(path) == "keras"
     with contextlib.ExitStack() as stack:
         with _damage_named(path):
-            file = stack.enter_context(_weights_file(path))
+            file, check = stack.enter_context(weights_in(path)) if is_archive else (path, None)
             weights = stack.enter_context(h5py.File(file))
-            stored = _stored_tensors(weights)
-            config = _config_in(path)
+            stored = stored_tensors(weights)
+            config = _config_in(path) if is_archive else {}
         opened = Checkpoint(path, _format_of(path), stored, _unreadable, config=config)
-        yield dataclasses.replace(
-            opened, named_by=functools.partial(_named_by, opened, file, weights)
-        )
+        named_by = functools.partial(_named_by, opened, weights, check)
+        yield dataclasses.replace(opened, named_by=named_by)
 
 
 def _config_in(path: Path) -> dict[str, Any]:
     """How the model in a `.keras` file was made, as far as it is told."""
-    if path.suffix != ".keras":
-        return {}
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json")).get("config", {})
     return config if isinstance(config, dict) else {}
@@ -95,25 +90,12 @@ def _unreadable(name: str) -> np.ndarray:
     raise KeyError(f"{name}: tensors of a Keras file are read once a model has named them.")
 
 
-@contextlib.contextmanager
-def _weights_file(path: Path) -> Iterator[Path]:
-    """The `.weights.h5` file that a file of Keras is or, as long as the context lasts, contains."""
-    if path.suffix != ".keras":
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="shimzoo-") as folder:
-        unpacked = Path(folder, path.stem + WEIGHTS_SUFFIX)
-        # By h5py, which jumps to and fro, an archive's member would be read over and over again.
-        with (
-            zipfile.ZipFile(path) as archive,
-            archive.open("model.weights.h5") as packed,
-            open(unpacked, "wb") as file,
-        ):
-            shutil.copyfileobj(packed, file, 1 << 20)
-        yield unpacked
-
-
-def _named_by(opened: Checkpoint, file: Path, weights: h5py.File, model: keras.Model) -> Checkpoint:
+def _named_by(
+    opened: Checkpoint,
+    weights: h5py.File,
+    check: Callable[[], None] | None,
+    model: keras.Model,
+) -> Checkpoint:
     """Names the weights as if to load them into a model.
 
     Keras stores weights by their place in the model, so only a model of the same make can tell
@@ -122,8 +104,8 @@ def _named_by(opened: Checkpoint, file: Path, weights: h5py.File, model: keras.M
 
     Args:
         opened: The checkpoint without names.
-        file: The `.weights.h5` file.
-        weights: The same, opened.
+        weights: The `.weights.h5` file, open.
+        check: Raises an error if that was damaged in its archive.
         model: A built model; its variables need no values.
 
     Returns:
@@ -131,11 +113,10 @@ def _named_by(opened: Checkpoint, file: Path, weights: h5py.File, model: keras.M
     """
     places: dict[str, str] = {}
 
-    def note(layer: keras.Layer, store: Any) -> None:
+    def note(layer: keras.Layer, store: _Offer) -> None:
         wanted: dict[str, Any] = {}
         layer.save_own_variables(wanted)
-        for key in store.keys():  # noqa: SIM118  (A store of Keras' is no dictionary.)
-            place = f"{store._h5_entry_group.name}/{key}"
+        for key, place in store.places.items():
             if key not in wanted:
                 name = _tf1_name_in(key)  # Of TF1 code that has a native layer in the model.
             else:  # Else it is a remark of the layer's own.
@@ -149,7 +130,9 @@ def _named_by(opened: Checkpoint, file: Path, weights: h5py.File, model: keras.M
     noted: set[str] = set()
     remember_what_keras_skips()
     with _damage_named(opened.path), _loading_replaced(model, note):
-        model.load_weights(file)
+        saving_lib._load_state(model, _Offer(opened.specs), None, "", visited_saveables=set())
+        if check is not None:
+            check()
     left = {place: opened.specs[place] for place in sorted(opened.specs.keys() - noted)}
     of_layers = _named_by_shape(left, model)
     places |= of_layers
@@ -157,22 +140,40 @@ def _named_by(opened: Checkpoint, file: Path, weights: h5py.File, model: keras.M
 
     def read(name: str) -> np.ndarray:
         with _damage_named(opened.path):
-            return _value(weights[places[name]])
+            return value_at(weights, places[name])
 
     specs = {name: opened.specs[place] for name, place in places.items()}
     return Checkpoint(opened.path, opened.format, specs, read)
 
 
-def _value(stored: h5py.Dataset) -> np.ndarray:
-    value = stored[()]
-    return value.view(_dtype_of(stored)) if value.dtype.kind == "V" else value
+class _Offer(saving_lib.H5IOStore):
+    """Offers each layer what is at its place in a file, by its key there.
 
+    Keras' own store looks into the file again and again, which takes three times as long.
 
-def _dtype_of(stored: h5py.Dataset) -> np.dtype:
-    """A tensor's dtype; HDF5 has no bfloat16, and Keras says in a remark where it is meant."""
-    if stored.dtype == np.dtype("V2") and stored.attrs.get("dtype") == "bfloat16":
-        return np.dtype(ml_dtypes.bfloat16)
-    return stored.dtype
+    Args:
+        places: All places of tensors in the file.
+    """
+
+    def __init__(self, places: Iterable[str]) -> None:
+        self.places: dict[str, str] = {}
+        self._groups = collections.defaultdict[str, dict[str, str]](dict)
+        for place in places:
+            group, _, key = place.rpartition("/vars/")
+            self._groups[group.removeprefix("/")][key] = place
+
+    def __bool__(self) -> bool:
+        return True
+
+    def get(self, path: str) -> "_Offer":
+        """This, with what there is for a layer in `places`."""
+        before_2_14 = path.replace("layers", "_layer_checkpoint_dependencies")
+        self.places = self._groups.get(path) or self._groups.get(before_2_14) or {}
+        return self
+
+    def has_path(self, path: str) -> bool:
+        """Says that a list or dict of layers is there: what layers it has will tell themselves."""
+        return True
 
 
 def _named_by_shape(left: Mapping[str, TensorSpec], model: keras.Model) -> dict[str, str]:
@@ -230,44 +231,3 @@ def _loading_replaced(model: keras.Model, note: Callable[[keras.Layer, Any], Non
     finally:
         for owner in replaced:
             del vars(owner)["load_own_variables"]
-
-
-def _stored_tensors(weights: h5py.File) -> dict[str, TensorSpec]:
-    """The model's tensors in a `.weights.h5` file, by their places in it.
-
-    The names of layers, which Keras leaves in attributes, are not read: HDF5 may search for a text
-    in a damaged file for ever.
-    """
-    tensors = {}
-    seen = set[int]()
-
-    def visit(group: h5py.Group) -> None:
-        address = h5py.h5o.get_info(group.id).addr
-        if address in seen:  # In a damaged file a group can be in itself.
-            return
-        seen.add(address)
-        for value in group["vars"].values() if "vars" in group else ():
-            if value.size:  # Else it is no variable, but a remark.
-                if not isinstance(value.name, str):  # h5py's answer to what is no UTF-8.
-                    raise ValueError(f"{value.name!r} is no name.")
-                _check_inside(weights, value)
-                tensors[value.name] = TensorSpec(value.shape, _dtype_of(value).name)
-        for key, child in group.items():
-            if isinstance(child, h5py.Group) and key not in ("vars", "optimizer"):
-                visit(child)
-
-    visit(weights)
-    return tensors
-
-
-def _check_inside(weights: h5py.File, value: h5py.Dataset) -> None:
-    """Refuses values of other files, and shapes that the file is too small for."""
-    if value.file != weights or value.external or value.is_virtual:
-        raise ValueError(f"{value.name} lies in another file.")
-    is_packed = value.chunks is not None and value.id.get_create_plist().get_nfilters() > 0
-    size = Path(weights.filename).stat().st_size
-    if value.nbytes > size * (_MOST_GROWTH if is_packed else 1):
-        raise ValueError(
-            f"{value.name} would be {value.dtype.name}{list(value.shape)}, {value.nbytes:,} bytes, "
-            f"and the file has {size:,}."
-        )

@@ -85,11 +85,7 @@ def names_in(variables: Sequence[AnyVariable]) -> list[list[str]]:
 
 def is_tf1_variable(variable: AnyVariable) -> bool:
     """Whether TF1 code made a variable in a decorated method."""
-    if keras.config.backend() != "tensorflow":
-        return False
-    from ..shim import TrackedVariable
-
-    return isinstance(variable, TrackedVariable)
+    return getattr(variable, "is_of_tf1_code", False)
 
 
 def variables_of(owner: keras.Layer | tf.Module) -> list[AnyVariable]:

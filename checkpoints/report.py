@@ -38,10 +38,18 @@ class RestoreReport:
     offers_averages: bool = False
 
     def __str__(self) -> str:
+        return self.in_words()
+
+    def in_words(self, excluded: str = "keep their values") -> str:
+        """What was restored and what was not, in a sentence.
+
+        Args:
+            excluded: What becomes of the variables that were excluded.
+        """
         averaged = " (moving averages)" if self.is_averaged else ""
         text = f"Restored {len(self.restored)} variables{averaged} from {self.path} ({self.format})"
         if self.excluded:
-            text += f"; excluded {len(self.excluded)}, which keep their values"
+            text += f"; excluded {len(self.excluded)}, which {excluded}"
         left_out = {
             kind: names
             for kind, names in self.left_out.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,18 @@ import keras
 import numpy as np
 
 from . import optimizer_state
-from .keras_files import remember_what_keras_skips
+from .keras_writing import write_model, write_weights
 from .names import by_tf1_name, is_tf1_variable, variables_of
 from .safetensors_files import write_safetensors
 from .scratch import scratch_directory
 from .tensorflow_files import NAMED_VARIABLES
-from .tensorflow_writing import free_shards, publish_checkpoint, write_objects, write_tensors
+from .tensorflow_writing import (
+    free_shards,
+    publish_checkpoint,
+    write_lent_objects,
+    write_objects,
+    write_tensors,
+)
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -83,6 +89,7 @@ def write(
     path: Path,
     format: str,
     state: Mapping[str, np.ndarray],
+    lent: Sequence[keras.Variable] = (),
     check: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes a model's variables, and more tensors by TF1 name, such as an optimizer's.
@@ -92,6 +99,7 @@ def write(
         path: As for `save`, checked.
         format: Likewise.
         state: The tensors.
+        lent: Those of the variables that have no value but one that `skeletons.lend` gave them.
         check: Gets the path of what was written, before it is moved to its place; what it raises
             keeps it from there.
 
@@ -113,6 +121,9 @@ def write(
         written = scratch / path.name
         if SUFFIXES[format]:
             _write_file(model, written, format, state)
+        elif format == "tf2" and lent:
+            objects = checkpoint_objects(model, state)
+            write_lent_objects(objects, lent, written, free_shards(path))
         elif format == "tf2":
             write_objects(checkpoint_objects(model, state), written, free_shards(path))
         else:
@@ -136,12 +147,10 @@ def _write_file(
             for name, value in _tensors_of(model, state)
         }
         write_safetensors(packed, path)
-        return
-    remember_what_keras_skips()
-    if format == "h5":
-        model.save_weights(path)
+    elif format == "h5":
+        write_weights(model, path)
     else:
-        model.save(path)
+        write_model(model, path)
 
 
 def format_of(path: Path, without_suffix: str = "tf1") -> str:

@@ -5,8 +5,10 @@ First values are most of the time that a model's making takes, and a checkpoint 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -14,6 +16,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from .. import models
+from ..models import options as option_checks
 
 # Where Keras notes the variables made in a `StatelessScope`, to give them values at some later end
 # of one.
@@ -32,13 +35,6 @@ class Skeleton:
     model: keras.Model
     waiting: list[keras.Variable]
 
-    def complete(self) -> keras.Model:
-        """The model with values: those that were lent, and first values where none were."""
-        for variable in self.waiting:
-            if not has_value(variable):
-                variable._deferred_initialize()
-        return self.model
-
 
 def make(
     name: str, stage: str = "native", *, input_size: int | None = None, **options: Any
@@ -52,9 +48,11 @@ def make(
         **options: Likewise.
 
     Raises:
-        ValueError: Unknown model or stage, or an option out of its range.
+        ValueError: Unknown model or stage, or an option or a size out of its range.
     """
-    size = models.get_variant(name).input_size if input_size is None else input_size
+    variant = models.get_variant(name)
+    option_checks.check("input_size", input_size)
+    size = variant.input_size if input_size is None else input_size
     cls: Any = models.model_class(name, stage)
     return _made(lambda: cls(name, **options), (None, size, size, 3), stage)
 
@@ -66,6 +64,23 @@ def in_stage(model: keras.Model, stage: str) -> Skeleton:
     return _made(lambda: cls.from_config(model.get_config()), shape, stage)
 
 
+@contextlib.contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Leaves garbage in cycles alone for a while, and with it all that is none.
+
+    A large model's parts are so many new objects that Python looks through all there are, those of
+    TensorFlow and Keras too: several times as long as their making takes.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@without_garbage_collection()
 def _made(
     make_model: Callable[[], keras.Model], input_shape: tuple[int | None, ...], stage: str
 ) -> Skeleton:

@@ -23,7 +23,8 @@ NAMED_VARIABLES = "variables"
 # Fills a data file that no variable is left for; starts so.
 INTERNAL_PREFIX = "_shimzoo/"
 
-_OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+# The tensor that tells how the others belong to objects.
+OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # The last bytes of a file in the format of LevelDB's tables.
 _TABLE_END = bytes.fromhex("57fb808b247547db")
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -70,9 +71,9 @@ def open_tensorflow_checkpoint(path: Path) -> Checkpoint:
                 f"{path} is damaged: {key} can't be read. {first_line(error)}"
             ) from error
 
-    if _OBJECT_GRAPH_KEY not in specs:
+    if OBJECT_GRAPH_KEY not in specs:
         return _checkpoint(path, "tf1", {name: name for name in specs}, specs, get_tensor)
-    graph = _object_graph(path, get_tensor(_OBJECT_GRAPH_KEY))
+    graph = _object_graph(path, get_tensor(OBJECT_GRAPH_KEY))
     if named := _named_keys(graph):
         return _checkpoint(path, "tf2", named, specs, get_tensor)
     places = {key.removesuffix(_VALUE): key for key in specs if key.endswith(_VALUE)}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from .tensorflow_files import INTERNAL_PREFIX
+from .tensorflow_files import INTERNAL_PREFIX, OBJECT_GRAPH_KEY
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -103,6 +104,55 @@ def write_objects(objects: Mapping[str, Any], prefix: Path, shards: int) -> None
         tf.train.Checkpoint(**objects, **more).write(str(prefix), options)
     except tf.errors.OpError as error:
         raise OSError(error.message) from error
+
+
+def write_lent_objects(
+    objects: Mapping[str, Any], lent: Sequence[keras.Variable], prefix: Path, shards: int
+) -> None:
+    """Writes what `write_objects` would if the model had values, which would take much longer.
+
+    Args:
+        objects: Keyword arguments of `tf.train.Checkpoint`; all in it is a layer or a variable.
+        lent: Those of the variables that have no value but one lent to them.
+        prefix: Of its files.
+        shards: The number of `.data` files.
+
+    Raises:
+        OSError: The files can't be written.
+    """
+    import tensorflow as tf
+    from tensorflow.python.checkpoint import graph_view, save_util
+
+    root = tf.train.Checkpoint(**objects)  # Of which a view is a weak reference.
+    with _stood_in(lent):
+        of_objects, _, _, graph = save_util.serialize_graph_view(graph_view.ObjectGraphView(root))
+    tensors = {key: value for of_one in of_objects.values() for key, value in of_one.items()}
+    tensors[OBJECT_GRAPH_KEY] = tf.constant(graph.SerializeToString())
+    # Of a variable that has a value there is a `SaveSpec`, which reads the tensor when asked.
+    named = ((key, getattr(value, "tensor", value)) for key, value in tensors.items())
+    write_tensors(named, prefix, shards)
+
+
+@contextlib.contextmanager
+def _stood_in(variables: Sequence[keras.Variable]) -> Iterator[None]:
+    try:
+        for variable in variables:
+            variable._value = _StandIn(variable.name, variable.value)
+        yield
+    finally:
+        for variable in variables:
+            variable._value = None
+
+
+class _StandIn:
+    """What the writer of object-based checkpoints asks a `tf.Variable` for."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        self._shared_name = name
+        self._value = value
+
+    def _serialize_to_tensors(self) -> dict[str, tf.Tensor]:
+        return {"VARIABLE_VALUE": _as_tensor(self._value)}
 
 
 def publish_checkpoint(written: Path, path: Path) -> None:

@@ -45,15 +45,22 @@ def main(arguments: list[str] | None = None) -> int:
 def _report(error: Exception) -> int:
     """Says in one line what was wrong."""
     from ..training import TrainingFailed
+    from ..training.datasets import TooManyBadExamples
 
-    bad_input = isinstance(error, typer.TyperException | ValueError | OSError | ModuleNotFoundError)
+    bad_input = isinstance(
+        error, typer.TyperException | ValueError | OSError | ModuleNotFoundError | MemoryError
+    )
     if isinstance(error, typer.TyperException):
         message = error.format_message()
     elif isinstance(error, OSError) and error.strerror and error.filename:
         message = f"'{error.filename}': {error.strerror}"
     else:
         message = str(error)
-    if not bad_input and not isinstance(error, FloatingPointError | TrainingFailed):
+    if isinstance(error, MemoryError) and "out of memory" not in message:
+        message = f"Out of memory: take a smaller batch or smaller images. {message}"
+    if not bad_input and not isinstance(
+        error, FloatingPointError | TooManyBadExamples | TrainingFailed
+    ):
         message = f"{type(error).__name__}: {message} (--debug shows the traceback)"
     typer.echo(f"shimzoo: error: {' '.join(message.split())}", err=True)
     return 2 if bad_input else 1

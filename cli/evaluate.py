@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..training import evaluation_files, publishing, startup, trained_models
+from ..training import evaluation_files, measured_data, publishing, startup, trained_models
 from .app import Debug, app, print_rows, whole_number, working
 from .model_options import Ema, ModelOption, parse_ema, parse_options
 from .progress import progress
@@ -19,6 +19,7 @@ from .trained_options import (
     ImageSize,
     Labels,
     LabelsOffset,
+    MaxBadFraction,
     MaxBatches,
     ModelName,
     Preprocessing,
@@ -29,7 +30,7 @@ from .trained_options import (
 if TYPE_CHECKING:
     from ..training.datasets import Dataset
     from ..training.evaluation import Evaluation
-    from ..training.recipes import TrainConfig
+    from ..training.train_config import TrainConfig
     from ..training.trained_models import TrainedModel
 
 # More rows fill a screen with what the CSV file has.
@@ -53,6 +54,7 @@ def evaluate(
         int | None, typer.Option(metavar="N", parser=whole_number, help="Images in a batch.")
     ] = None,
     max_batches: MaxBatches = None,
+    max_bad_fraction: MaxBadFraction = None,
     labels: Labels = None,
     ema: Ema = "auto",
     option: ModelOption = None,
@@ -84,12 +86,13 @@ def evaluate(
         ema=parse_ema(ema),
         options=parse_options(option),
     )
-    config = trained_models.data_settings(
+    config = measured_data.data_settings(
         trained,
         dataset=dataset,
         data_dir=data_dir,
         labels_offset=labels_offset,
         batch_size=batch_size,
+        max_bad_fraction=max_bad_fraction,
     )
     if out is None:
         # A dataset's name can be a path.
@@ -98,7 +101,7 @@ def evaluate(
         out = publishing.new_path(pathlib.Path("evaluations"), name)
     publishing.check_target(out, overwrite, evaluation_files.is_evaluation)
     startup.import_tensorflow()
-    data = trained_models.load_data(trained, config)
+    data = measured_data.load_data(trained, config)
     evaluation, record = _evaluate(trained, config, data, split, max_batches)
     class_names = trained.class_names or data.class_names
     with publishing.published(out) as directory:
@@ -124,7 +127,7 @@ def _evaluate(
     with progress(f"evaluating on {config.dataset}", count) as advance:
         result = evaluation.evaluate(
             evaluation.predictor(model),
-            evaluation.numpy_batches(batches, len(part), max_batches, bad),
+            evaluation.numpy_batches(batches, max_batches, bad),
             trained.num_classes,
             advance,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..training import export_formats, publishing, startup, trained_models
+from ..training import export_formats, measured_data, publishing, startup, trained_models
 from .app import Debug, app, print_rows, whole_number, working
 from .model_options import Ema, ModelOption, parse_ema, parse_options
 from .progress import progress
@@ -17,6 +17,7 @@ from .trained_options import (
     DataDir,
     ImageSize,
     LabelsOffset,
+    MaxBadFraction,
     MaxBatches,
     ModelName,
     Preprocessing,
@@ -73,6 +74,7 @@ def export(
     data_dir: DataDir = None,
     labels_offset: LabelsOffset = None,
     max_batches: MaxBatches = None,
+    max_bad_fraction: MaxBadFraction = None,
     ema: Ema = "auto",
     option: ModelOption = None,
     overwrite: Annotated[
@@ -101,10 +103,14 @@ def export(
 
     measured_on = None
     if not skip_dataset and (trained.run is not None or dataset is not None):
-        config = trained_models.data_settings(
-            trained, dataset=dataset, data_dir=data_dir, labels_offset=labels_offset
+        config = measured_data.data_settings(
+            trained,
+            dataset=dataset,
+            data_dir=data_dir,
+            labels_offset=labels_offset,
+            max_bad_fraction=max_bad_fraction,
         )
-        data = trained_models.load_data(trained, config)
+        data = measured_data.load_data(trained, config)
         measured_on = exporting.TestImages(data, config, max_batches)
     exporting.check_calibration(precision, batch_size, measured_on)
     with working("loading the model"):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..training import clusters, published_recipes, recipes
+from .. import models
+from ..training import clusters, published_recipes, recipes, train_config
 from . import settings
 from .app import Debug, app, program
 
@@ -25,7 +26,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command an option for every setting of a run, in place of its `**given`."""
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    options = settings.parameters(recipes.TrainConfig, recipes.DEMO.config)
+    options = settings.parameters(train_config.TrainConfig, recipes.DEMO.config)
 
     @functools.wraps(command)
     def with_settings(**given: Any) -> None:
@@ -35,7 +36,28 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return with_settings
 
 
-@app.command()
+def _recipes() -> str:
+    """A table of the recipes, for the help."""
+    rows = [("recipe", "models", "dataset", "test accuracy")]
+    for name, recipe in published_recipes.RECIPES.items():
+        dataset, _, _ = recipe.settings["dataset"].partition(":")
+        reached = {
+            expected.accuracy
+            for model in models.list_models(recipe.trains)
+            if (expected := recipe.expected(model)) is not None
+        }
+        rows.append((name, recipe.trains, dataset, _span(reached)))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = ["  ".join([*map(str.ljust, row[:3], widths), row[3]]).rstrip() for row in rows]
+    return "\b\n" + "\n".join(lines)
+
+
+def _span(values: set[float]) -> str:
+    ends = sorted({min(values), max(values)}) if values else []
+    return " to ".join(f"{end:g}" for end in ends)
+
+
+@app.command(epilog=_recipes())
 @_with_settings
 def train(
     *,
@@ -43,9 +65,9 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Where settings come from that are not given: "
-            f"{', '.join(published_recipes.RECIPES)}. [default: demo, whose values are the "
-            "defaults below]",
+            help="Where settings come from that are not given: a recipe of those below, or a "
+            "model's name for that of its published result. [default: demo, whose values are the "
+            "defaults here]",
         ),
     ] = None,
     out: Annotated[
@@ -68,7 +90,7 @@ def train(
     Without options: a quarter-width MobileNet on handwritten digits, in 45 to 90 s on 2 cores.
     Ctrl-C stops a run so that --resume continues it.
     """
-    changes = settings.parse(recipes.TrainConfig, given)
+    changes = settings.parse(train_config.TrainConfig, given)
     if resume and recipe is not None:
         raise typer.BadParameter(
             "--resume goes on with the settings of the run in --out: leave --recipe out."
@@ -85,15 +107,20 @@ def _train(
 ) -> None:
     from ..training import TrainingInterrupted, run_directory, startup
 
+    expected = None
     try:
         if resume and out is not None:
             saved = run_directory.RunDirectory(out).read_config()
             config = dataclasses.replace(saved, **changes)
         else:
-            config = published_recipes.get_recipe(recipe).changed(**changes)
+            found = published_recipes.get_recipe(recipe)
+            config = found.changed(**changes)
+            expected = found.expected_of(config)
         # Looked at before TensorFlow's import, which takes seconds, and again in `train`.
         if not clusters.has_several_processes(config.strategy):
             run_directory.choose(config, out, resume, overwrite)
+            if expected is not None:
+                typer.echo(f"expected test accuracy {expected}")
         startup.import_tensorflow()
 
         from ..training import train
@@ -106,7 +133,7 @@ def _train(
         _print_interruption(interruption)
         raise typer.Exit(128 + interruption.signal_number) from None
     if result is not None:
-        _print_result(result)
+        _print_result(result, expected)
 
 
 def _print_interruption(interruption: TrainingInterrupted) -> None:
@@ -117,7 +144,7 @@ def _print_interruption(interruption: TrainingInterrupted) -> None:
     )
 
 
-def _print_result(result: TrainResult) -> None:
+def _print_result(result: TrainResult, expected: str | None) -> None:
     from ..training import run_directory
 
     files = run_directory.RunDirectory(result.directory)
@@ -125,6 +152,8 @@ def _print_result(result: TrainResult) -> None:
         "stage": result.stage,
         "test accuracy": f"{result.test_accuracy:.4f}",
     }
+    if expected is not None:
+        rows["expected"] = expected
     if result.images_per_second is not None:
         rows["images/s"] = f"{result.images_per_second:,.0f} in training, median of the epochs"
     rows |= {

@@ -9,7 +9,7 @@ import typer
 
 from .. import models
 from ..training import datasets, preprocessing
-from .app import whole_number
+from .app import number, whole_number
 
 Checkpoint = Annotated[
     pathlib.Path,
@@ -60,6 +60,15 @@ DataName = Annotated[
     ),
 ]
 DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Where the dataset's files are.")]
+MaxBadFraction = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        parser=number,
+        help="The largest share of the images that may be unreadable, 0 to 1. "
+        "[default: the run's, or 0.01]",
+    ),
+]
 LabelsOffset = Annotated[
     int | None,
     typer.Option(

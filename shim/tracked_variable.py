@@ -31,6 +31,9 @@ class TrackedVariable(keras.Variable):
         constraint: callable `value -> projected value`, or None.
     """
 
+    # For those who ask a variable without importing the shim, which takes time.
+    is_of_tf1_code = True
+
     def __init__(
         self,
         value: tf.Variable,

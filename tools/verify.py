@@ -20,6 +20,7 @@ import tensorflow as tf
 from .. import checkpoints, models
 from ..checkpoints.fitting import Rules
 from .noise_weights import MOVING, by_name, fill, settle
+from .rungs import Rung, compare_arrays, compare_variables
 
 # Of the largest value of what is compared: float32 sums in another order, and sums of those over
 # whole batches of maps.
@@ -31,32 +32,6 @@ _LEAST_GRADIENT = 0.03
 
 _BATCH_SIZE = 2
 _DECAY = 0.5  # So that old and new moving statistics both count in what is compared.
-
-
-@dataclasses.dataclass(frozen=True)
-class Rung:
-    """What one comparison gave.
-
-    Args:
-        name: What was compared.
-        compared: How many arrays.
-        deviation: The largest difference, as a share of the largest absolute value of its array.
-        tolerance: What it may be.
-        worst: Which array has it.
-        difference: What is not comparable, in a line; None if everything is.
-    """
-
-    name: str
-    compared: int
-    deviation: float
-    tolerance: float
-    worst: str
-    difference: str | None = None
-
-    @property
-    def is_equal(self) -> bool:
-        """Whether there is no difference but that of rounding. A deviation of NaN is one."""
-        return self.difference is None and self.deviation <= self.tolerance
 
 
 def compare(
@@ -97,7 +72,7 @@ def compare(
         if not model.built:
             raise ValueError(f"{model.name} has no weights yet: call it with images once.")
     weights = [_renamed(by_name(first), Rules(rename)), by_name(second)]
-    variables = _compare_variables(*weights)
+    variables = compare_variables(*weights)
     if not variables.is_equal:
         return [variables]
     for name, weight in weights[0].items():
@@ -112,7 +87,7 @@ def compare(
     for name in seen[0]:
         allowed = gradient_tolerance if name == "gradients" else tolerance
         least = _LEAST_GRADIENT if name == "gradients" else 0.0
-        rungs.append(_compare_arrays(name, seen[0][name], seen[1][name], allowed, least))
+        rungs.append(compare_arrays(name, seen[0][name], seen[1][name], allowed, least))
     return rungs
 
 
@@ -202,31 +177,6 @@ def _renamed(weights: Mapping[str, keras.Variable], rules: Rules) -> dict[str, k
     return renamed
 
 
-def _compare_variables(
-    first: Mapping[str, keras.Variable], second: Mapping[str, keras.Variable]
-) -> Rung:
-    missing = [f"only the first has {name}" for name in first if name not in second]
-    missing += [f"only the second has {name}" for name in second if name not in first]
-    differ = [
-        f"{name} is {_kind(first[name])} and {_kind(second[name])}"
-        for name in first
-        if name in second and _kind(first[name]) != _kind(second[name])
-    ]
-    pairs = zip(first, second, strict=False)
-    order = [f"{one} stands where the second has {two}" for one, two in pairs if one != two]
-    text, *others = missing + differ or order or [None]
-    if others:
-        text = f"{text}, and {len(others)} more"
-    if not first.keys() & second.keys():
-        text = f"{text}; no name is in both: `rename` tells what is called how"
-    return Rung("variables", len(first), 0.0, 0.0, "", text)
-
-
-def _kind(weight: keras.Variable) -> str:
-    sizes = "x".join(str(size) for size in weight.shape) or "a scalar"
-    return f"{sizes}, {'trainable' if weight.trainable else 'not trainable'}"
-
-
 def _run(
     model: keras.Model,
     weights: Mapping[str, keras.Variable],
@@ -276,31 +226,3 @@ def _loss(head: tf.Tensor) -> tf.Tensor:
     """A sum with weights that differ from value to value, so that none cancels another."""
     noise = np.random.default_rng(1).standard_normal(head.shape)
     return tf.reduce_mean(head * tf.constant(noise, head.dtype))
-
-
-def _compare_arrays(
-    rung: str, first: Mapping[str, Any], second: Mapping[str, Any], tolerance: float, least: float
-) -> Rung:
-    if list(first) != list(second):
-        odd = sorted(set(first) ^ set(second)) or ["the order"]
-        return Rung(rung, len(first), np.nan, tolerance, "", f"not in both: {', '.join(odd)}")
-    deviations = {}
-    largest = {
-        name: np.abs(value).max(initial=0.0) for name, value in first.items() if value is not None
-    }
-    least_scale = least * max(largest.values(), default=0.0)
-    for name in first:
-        if (first[name] is None) != (second[name] is None):
-            return Rung(rung, len(first), np.nan, tolerance, "", f"{name}: only one has it")
-        if first[name] is None:
-            continue
-        actual, expected = np.asarray(second[name]), np.asarray(first[name])
-        if actual.shape != expected.shape:
-            text = f"{name}: shapes {list(expected.shape)} and {list(actual.shape)}"
-            return Rung(rung, len(first), np.nan, tolerance, "", text)
-        off = np.abs(actual - expected).max(initial=0.0)
-        deviations[name] = float(off / (max(largest[name], least_scale) or 1.0))
-    # NaN counts as more than any number.
-    ranked = {name: np.nan_to_num(each, nan=np.inf) for name, each in deviations.items()}
-    worst = max(ranked, key=ranked.__getitem__, default="")
-    return Rung(rung, len(deviations), deviations.get(worst, 0.0), tolerance, worst)

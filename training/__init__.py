@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .interruption import TrainingFailed, TrainingInterrupted
-    from .recipes import DEMO, Recipe, TrainConfig
+    from .recipes import DEMO, Recipe
     from .result import TrainResult
     from .run import train
+    from .train_config import TrainConfig
 
 __all__ = [
     "DEMO",
@@ -26,7 +27,7 @@ __all__ = [
 _HOME = {
     "DEMO": "recipes",
     "Recipe": "recipes",
-    "TrainConfig": "recipes",
+    "TrainConfig": "train_config",
     "TrainResult": "result",
     "TrainingFailed": "interruption",
     "TrainingInterrupted": "interruption",

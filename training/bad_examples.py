@@ -10,16 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .datasets import Split, check_labels_offset
+from .datasets import Split, TooManyBadExamples, check_labels_offset
 
 # The epoch of what is read to evaluate a model.
 EVALUATION = 0
 _NAMED = 5
 _REASON_CHARACTERS = 120
-
-
-class TooManyBadExamples(Exception):  # noqa: N818, its name says it
-    """More of a split than is allowed could not be read."""
 
 
 class BadExamples:

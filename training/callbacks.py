@@ -1,7 +1,8 @@
 """What a run does after each step and epoch, as Keras callbacks.
 
-Keras calls them in the order of their list: the position first, because the others read it, and
-saving last, because a checkpoint says that all of its epoch's records are written.
+Keras calls them in the order of their list: the position first, because the others read it; saving
+before the averages take the weights' place for a test; and an epoch's line of metrics last, because
+it says that the epoch needs no other test.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import keras
 import tensorflow as tf
 
 from .checkpointing import Position, RunCheckpoint
-from .input_timing import InputTiming
-from .interruption import StopRequest, TrainingInterrupted
+from .interruption import SAVE, StopRequest, TrainingInterrupted
+from .measurements import Throughput
 from .run_directory import RunDirectory
 from .training_model import TrainingModel
 
@@ -59,8 +60,8 @@ class StopOnBadLoss(keras.callbacks.Callback):
     """Ends a run whose loss is not a number any more, before its weights are saved.
 
     Raises:
-        FloatingPointError: The loss is NaN or infinite; the message names the step and the last
-            checkpoint before it.
+        FloatingPointError: The loss or a weight is NaN or infinite; the message names the step and
+            the last checkpoint before it.
     """
 
     def __init__(
@@ -80,120 +81,30 @@ class StopOnBadLoss(keras.callbacks.Callback):
         """Looks at the epoch's mean loss, which no finite loss can mend again."""
         loss = float(logs["loss"])
         if not math.isfinite(loss):
-            self._stop("loss", loss)
+            self._stop(f"loss is {loss}")
+
+    def check_weights(self) -> None:
+        """Looks at what is about to be saved: an update can ruin weights after a finite loss."""
+        for variable in self.model.trainable_variables:
+            if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
+                self._stop(f"weight '{variable.path}' is no longer finite")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Looks at the test loss: the epoch's last update came after its last training loss."""
+        """Looks at the test loss, which the moving statistics and the precision decide as well."""
         loss = float(logs["val_loss"])
         # Moving statistics that are still far from the batch's can make it infinite for a while.
         if math.isnan(loss):
-            self._stop("test loss", loss)
+            self._checkpoint.discard()
+            self._stop(f"test loss is {loss}")
 
-    def _stop(self, what: str, loss: float) -> None:
-        newest = self._checkpoint.newest
+    def _stop(self, what: str) -> None:
+        newest = self._checkpoint.newest_before(self._position.step)
         before = f"the last good checkpoint is '{newest}'" if newest else "no checkpoint yet"
         raise FloatingPointError(
-            f"The {what} is {loss} at step {self._position.step}: the run has diverged and was "
+            f"The {what} at step {self._position.step}: the run has diverged and was "
             f"stopped; {before}. Try a learning rate below {self._learning_rate}. Records "
             f"until then are in '{self._directory.path}'."
         )
-
-
-class Throughput(keras.callbacks.Callback):
-    """Measures an epoch's training throughput.
-
-    The first step, which builds and compiles the training function, is left out, and so is what
-    happens between epochs: testing and writing.
-
-    Args:
-        position: How far the run has come.
-        batch_size: Images in a step.
-        timing: What measures the waiting for input; None where that can't be measured.
-    """
-
-    def __init__(
-        self, position: Position, batch_size: int, timing: InputTiming | None = None
-    ) -> None:
-        super().__init__()
-        self._position = position
-        self._batch_size = batch_size
-        self._timing = timing
-        self._steps_seen = 0
-        self._last_step_end: float | None = None
-        self._images = 0
-        self._seconds = 0.0
-        self._waited_before = 0.0
-        self._waited_s = 0.0
-
-    @property
-    def images_per_second(self) -> float:
-        """Over the epoch so far; 0 until a step is measured."""
-        return self._images / self._seconds if self._seconds else 0.0
-
-    @property
-    def seconds(self) -> float:
-        """How long the steps of the epoch took so far, of those that are measured."""
-        return self._seconds
-
-    @property
-    def input_wait_s(self) -> float | None:
-        """Of these seconds, those waited for input; None where that can't be measured."""
-        return None if self._timing is None else self._waited_s
-
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Starts the epoch's measurement."""
-        self._images, self._seconds, self._waited_s = 0, 0.0, 0.0
-        if self._last_step_end is not None:
-            self._last_step_end, self._waited_before = self._clocks()
-
-    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Adds the step."""
-        now, waited_s = self._clocks()
-        if self._last_step_end is not None:
-            self._images += (self._position.step - self._steps_seen) * self._batch_size
-            self._seconds += now - self._last_step_end
-            self._waited_s += waited_s - self._waited_before
-        self._last_step_end, self._waited_before = now, waited_s
-        self._steps_seen = self._position.step
-
-    def _clocks(self) -> tuple[float, float]:
-        """The time, and how much of it was waited for input so far, in seconds."""
-        return time.perf_counter(), 0.0 if self._timing is None else self._timing.waited_s
-
-
-class LogMetrics(keras.callbacks.Callback):
-    """Writes a line of `metrics.jsonl` after each epoch."""
-
-    def __init__(
-        self, directory: RunDirectory, position: Position, throughput: Throughput, batch_size: int
-    ) -> None:
-        super().__init__()
-        self._directory = directory
-        self._position = position
-        self._throughput = throughput
-        self._batch_size = batch_size
-
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Starts the epoch's clock."""
-        self._start = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Writes the line."""
-        line = {
-            "epoch": epoch + 1,
-            "step": self._position.step,
-            "examples": self._position.step * self._batch_size,
-            "loss": float(logs["loss"]),
-            "accuracy": float(logs["accuracy"]),
-            "test_loss": float(logs["val_loss"]),
-            "test_accuracy": float(logs["val_accuracy"]),
-            "learning_rate": float(self.model.optimizer.learning_rate),
-            "images_per_second": round(self._throughput.images_per_second, 1),
-            "seconds": round(time.perf_counter() - self._start, 3),
-        }
-        if (waited_s := self._throughput.input_wait_s) is not None:
-            line["input_wait_s"] = round(waited_s, 3)
-        self._directory.append_metrics(line)
 
 
 class KeepBest(keras.callbacks.Callback):
@@ -219,7 +130,18 @@ class KeepBest(keras.callbacks.Callback):
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-    """Saves a checkpoint after each epoch, and where a signal asks the run to stop.
+    """Saves a checkpoint now and then, after each epoch, and where a signal asks the run to stop.
+
+    That of an epoch is saved before its test, which can take long and changes nothing.
+
+    Args:
+        checkpoint: What is saved.
+        position: How far the run has come.
+        request: What a signal, or another process, asks for.
+        bad_loss: What keeps ruined weights from being saved.
+        throughput: What measures the steps, without the saving between them.
+        directory: The run's directory.
+        save_every: Seconds between two checkpoints within an epoch; None for none there.
 
     Raises:
         TrainingInterrupted: A signal came, and the checkpoint is written.
@@ -230,30 +152,44 @@ class SaveCheckpoints(keras.callbacks.Callback):
         checkpoint: RunCheckpoint,
         position: Position,
         request: StopRequest,
+        bad_loss: StopOnBadLoss,
+        throughput: Throughput,
         directory: RunDirectory,
+        save_every: float | None,
     ) -> None:
         super().__init__()
         self._checkpoint = checkpoint
         self._position = position
         self._request = request
+        self._bad_loss = bad_loss
+        self._throughput = throughput
         self._directory = directory
+        self._save_every = math.inf if save_every is None else save_every
+        self._saved_at = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Saves and stops if a signal came in mid-epoch."""
-        # A complete epoch is first tested and recorded.
+        """Saves where that is due or a signal came, and stops for a signal."""
         if not self._position.is_mid_epoch:
             return
+        is_due = time.monotonic() - self._saved_at >= self._save_every
+        asked = self._request.signal_number(SAVE if is_due else None)
+        if asked is None:
+            return
+        self._save()
+        if asked != SAVE:
+            self._stop(asked)
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Saves the epoch, and stops if a signal came: `resume` begins with the test."""
+        self._save()
         if (signal_number := self._request.signal_number()) is not None:
-            self._checkpoint.save()
             self._stop(signal_number)
 
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Saves, and stops if a signal came and epochs are left."""
+    def _save(self) -> None:
+        self._bad_loss.check_weights()
         self._checkpoint.save()
-        if self._position.step == self._position.total_steps:
-            return
-        if (signal_number := self._request.signal_number()) is not None:
-            self._stop(signal_number)
+        self._saved_at = time.monotonic()
+        self._throughput.leave_out()
 
     def _stop(self, signal_number: int) -> None:
         raise TrainingInterrupted(

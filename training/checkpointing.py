@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -13,6 +14,8 @@ from .. import checkpoints
 from .training_model import TrainingModel
 
 _NAME = "step"
+# Where damaged ones are put, below the others.
+_DAMAGED = "damaged"
 
 
 class Position(tf.train.experimental.PythonState):
@@ -26,6 +29,7 @@ class Position(tf.train.experimental.PythonState):
     Attributes:
         step: Training steps done.
         total_steps: Training steps of the whole run.
+        awaits_test: Whether an epoch has come to its end, and its test and records have not.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class Position(tf.train.experimental.PythonState):
         super().__init__()
         self.step = 0
         self.total_steps = steps_per_epoch * epochs
+        self.awaits_test = False
         self._steps_per_epoch = steps_per_epoch
         self._metrics = metrics
         self._restored_values: list[float] | None = None
@@ -49,9 +54,19 @@ class Position(tf.train.experimental.PythonState):
         To be called once Keras has reset them for the epoch.
         """
         values, self._restored_values = self._restored_values, None
-        if values is not None and self.is_mid_epoch:
+        if values is not None and (self.is_mid_epoch or self.awaits_test):
             for variable, value in zip(self._metric_variables(), values, strict=True):
                 variable.assign(value)
+
+    def finish_metrics(self) -> dict[str, float]:
+        """What the metrics come to, by name; they then start anew.
+
+        Keras itself does not reset those of a model that has not run a step in this process.
+        """
+        values = {metric.name: float(metric.result()) for metric in self._metrics}
+        for metric in self._metrics:
+            metric.reset_state()
+        return values
 
     def serialize(self) -> str:
         """As TensorFlow's checkpoint holds it."""
@@ -77,6 +92,7 @@ class RunCheckpoint:
         directory: Where checkpoints are saved.
         keep: How many of them are kept.
         source: Where they are restored from.
+        before_save: Called before each save, to let steps come to their end that are under way.
     """
 
     def __init__(
@@ -86,36 +102,52 @@ class RunCheckpoint:
         directory: pathlib.Path,
         keep: int,
         source: pathlib.Path,
+        before_save: Callable[[], None] = lambda: None,
     ) -> None:
         self._position = position
         self._source = source
-        self._newest: str | None = None
+        self._before_save = before_save
+        self._directory = directory
+        self._keep = keep
+        # Of the newest checkpoint; None while there is none.
+        self._step: int | None = None
         net = model.net
         weights = {id(variable) for variable in net.weights}
         averages = model.averages.by_tf1_name() if model.averages is not None else {}
-        checkpoint = tf.train.Checkpoint(
+        self._checkpoint = tf.train.Checkpoint(
             **checkpoints.checkpoint_objects(net, averages),
             optimizer=model.optimizer,
             # States of random generators are variables that Keras leaves out of `weights`.
             random_state=[v.value for v in net.variables if id(v) not in weights],
             position=position,
         )
-        self._manager = tf.train.CheckpointManager(
-            checkpoint, str(directory), max_to_keep=keep, checkpoint_name=_NAME
-        )
+        self._manager = self._new_manager()
 
-    @property
-    def newest(self) -> str | None:
-        """Path of the newest checkpoint of this run; None if there is none yet."""
-        return self._newest
+    def newest_before(self, step: int) -> str | None:
+        """Path of the newest checkpoint from before a training step; None if there is none."""
+        earlier = [found for path in self._manager.checkpoints if (found := _step_of(path)) < step]
+        return str(self._source / f"{_NAME}-{max(earlier)}") if earlier else None
 
     def save(self) -> None:
-        """Writes a checkpoint of the run as it is."""
-        self._manager.save(checkpoint_number=self._position.step)
-        self._newest = str(self._source / f"{_NAME}-{self._position.step}")
+        """Writes a checkpoint of the run as it is, unless it was just saved or restored so."""
+        # Not for the files to tell: all processes of a run have to do the same.
+        if self._position.step != self._step:
+            self._before_save()
+            self._manager.save(checkpoint_number=self._position.step)
+            self._step = self._position.step
+
+    def discard(self) -> None:
+        """Deletes the checkpoint of this very step, which turned out to hold ruined weights."""
+        for file in self._directory.glob(f"{_NAME}-{self._position.step}.*"):
+            file.unlink()
+        left = [_step_of(str(file.with_suffix(""))) for file in _index_files(self._directory)]
+        self._list(sorted(left))
+        self._step = None
 
     def restore(self) -> str | None:
         """Puts the run back to its newest checkpoint that is whole.
+
+        Damaged ones are moved out of the way of those that are kept.
 
         Returns:
             Which one that is and why, for the user; None if there is none, which leaves the run as
@@ -137,9 +169,15 @@ class RunCheckpoint:
             if not self._restore(path):
                 damaged.append(path)
                 continue
-            self._newest = path
+            self._step = _step_of(path)
+            whole = [each for each in found if each not in damaged]
+            if self._directory == self._source:
+                self._move_away(damaged)
+                # Those from after it are of no use any more, and so the first to go.
+                step = _step_of(path)
+                self._list(sorted(map(_step_of, whole), key=lambda each: (each <= step, each)))
             if damaged:
-                why = f"as {_named(damaged)} damaged: delete the damaged files"
+                why = f"as {_named(damaged)} damaged, and now in '{self._source / _DAMAGED}'"
             return f"'{path}', {why}"
         if damaged:
             raise ValueError(
@@ -151,13 +189,51 @@ class RunCheckpoint:
     def _restore(self, path: str) -> bool:
         """Restores a checkpoint; returns whether it was whole."""
         try:
-            self._manager.checkpoint.restore(path).assert_consumed()
+            self._checkpoint.restore(path).assert_consumed()
+        except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError):
+            raise  # It may well be whole.
         except (tf.errors.OpError, AssertionError, IndexError, ValueError):
             return False
         return True
 
+    def _move_away(self, damaged: list[str]) -> None:
+        for path in damaged:
+            (self._source / _DAMAGED).mkdir(exist_ok=True)
+            for file in self._source.glob(f"{pathlib.Path(path).name}.*"):
+                os.replace(file, self._source / _DAMAGED / file.name)
+
+    def _list(self, steps: list[int]) -> None:
+        """Lets the manager keep the checkpoints of these steps, and delete them in this order.
+
+        The last of them counts as the newest.
+        """
+        file = self._directory / "checkpoint"
+        if not steps:
+            file.unlink(missing_ok=True)
+        else:
+            lines = [f'model_checkpoint_path: "{_NAME}-{steps[-1]}"']
+            for name in (f"{_NAME}-{step}" for step in steps):
+                # Without a time, the manager would neither count nor delete it.
+                time_s = (self._directory / f"{name}.index").stat().st_mtime
+                lines.append(f'all_model_checkpoint_paths: "{name}"')
+                lines.append(f"all_model_checkpoint_timestamps: {time_s}")
+            partial = self._directory / "checkpoint.tmp"
+            partial.write_text("\n".join(lines) + "\n")
+            os.replace(partial, file)
+        self._manager = self._new_manager()
+
+    def _new_manager(self) -> tf.train.CheckpointManager:
+        """A manager that goes on with the list in the directory's file `checkpoint`."""
+        return tf.train.CheckpointManager(
+            self._checkpoint, str(self._directory), max_to_keep=self._keep, checkpoint_name=_NAME
+        )
+
     def _found(self) -> list[str]:
-        return [str(file.with_suffix("")) for file in self._source.glob(f"{_NAME}-*.index")]
+        return [str(file.with_suffix("")) for file in _index_files(self._source)]
+
+
+def _index_files(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    return directory.glob(f"{_NAME}-*.index")
 
 
 def _named(paths: list[str]) -> str:

@@ -64,6 +64,12 @@ class Cluster:
         return len(self.tasks.get("worker", ())) + len(self.tasks.get("chief", ()))
 
     @property
+    def worker_index(self) -> int:
+        """Which of the `num_workers` this process is, from 0; a chief comes first."""
+        chiefs = len(self.tasks.get("chief", ()))
+        return self.index + (chiefs if self.role == "worker" else 0)
+
+    @property
     def num_tasks(self) -> int:
         """All processes of the cluster."""
         return sum(len(tasks) for tasks in self.tasks.values())
@@ -179,7 +185,7 @@ def _broken(how: str) -> ValueError:
 def _from_slurm(strategy: str) -> Cluster:
     import tensorflow as tf
 
-    num_tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    num_tasks = _number("SLURM_STEP_NUM_TASKS") if "SLURM_STEP_NUM_TASKS" in os.environ else 1
     jobs = {"worker": num_tasks}
     if strategy == "parameter_server":
         jobs = {"chief": 1, "ps": 1, "worker": num_tasks - 2}
@@ -220,30 +226,50 @@ def _from_kubernetes() -> Cluster:
             f"On Kubernetes {' and '.join(missing)} have to be set: the job's name and its number "
             "of completions. Set them in the pod's template, or set TF_CONFIG."
         )
+    completions, index = _number("JOB_COMPLETIONS"), _number("JOB_COMPLETION_INDEX")
     try:
         import kubernetes
+        import urllib3
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "Kubernetes' Python client is not installed: pip install kubernetes, or set TF_CONFIG.",
             name="kubernetes",
         ) from error
-    kubernetes.config.load_incluster_config()
     job = f"batch.kubernetes.io/job-name={os.environ['JOB_NAME']}"
     # A selector a pod: by their names alone, pod 10 would come before pod 2.
-    pods = [
-        f"{job},batch.kubernetes.io/job-completion-index={index}"
-        for index in range(int(os.environ["JOB_COMPLETIONS"]))
-    ]
+    pods = [f"{job},batch.kubernetes.io/job-completion-index={i}" for i in range(completions)]
     try:
+        kubernetes.config.load_incluster_config()
         resolver = tf.distribute.cluster_resolver.KubernetesClusterResolver(
             {"worker": pods}, override_client=kubernetes.client.CoreV1Api()
         )
-        workers = tuple(resolver.cluster_spec().as_dict()["worker"])
+        workers = tuple(resolver.cluster_spec().as_dict().get("worker", ()))
     except RuntimeError as error:
         raise ValueError(f"The job's pods are not all running yet ({error}).") from error
-    return Cluster(
-        {"worker": workers}, "worker", int(os.environ["JOB_COMPLETION_INDEX"]), "Kubernetes"
-    )
+    except kubernetes.config.ConfigException as error:
+        raise ValueError(
+            f"JOB_COMPLETION_INDEX is set, and this is no pod of Kubernetes ({error}): set "
+            "TF_CONFIG, or unset it."
+        ) from error
+    except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError) as error:
+        raise ValueError(
+            f"Kubernetes does not tell of the job's pods ({getattr(error, 'reason', error)}): let "
+            "the pods' account list pods, or set TF_CONFIG."
+        ) from error
+    if len(workers) != completions or not 0 <= index < completions:
+        raise ValueError(
+            f"Kubernetes has {len(workers)} pods of job {os.environ['JOB_NAME']!r}, of which this "
+            f"is number {index}, and JOB_COMPLETIONS is {completions}: set it as the job has it."
+        )
+    return Cluster({"worker": workers}, "worker", index, "Kubernetes")
+
+
+def _number(variable: str) -> int:
+    """A number in the environment."""
+    text = os.environ[variable]
+    if not text.isdecimal():
+        raise ValueError(f"{variable} is {text!r}, and has to be a number.")
+    return int(text)
 
 
 def _check_roles(cluster: Cluster, strategy: str) -> None:

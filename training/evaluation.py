@@ -158,16 +158,12 @@ def evaluate(
 
 
 def numpy_batches(
-    batches: tf.data.Dataset,
-    num_images: int,
-    max_batches: int | None = None,
-    bad: BadExamples | None = None,
+    batches: tf.data.Dataset, max_batches: int | None = None, bad: BadExamples | None = None
 ) -> Batches:
-    """The batches of `input_pipeline.evaluation_batches` as arrays, without padding.
+    """The batches of `input_pipeline.evaluation_batches` as arrays.
 
     Args:
-        batches: Pairs of images and labels, or triples with weights.
-        num_images: Images of the dataset; what a last batch has beyond them is padding.
+        batches: Images, labels as numbers, and weights.
         max_batches: How many batches are taken; None for all.
         bad: Where the batches' bad images are taken down; None for nowhere.
 
@@ -175,20 +171,14 @@ def numpy_batches(
         Images float32 `[B, H, W, 3]`, labels int32 `[B]` and weights float32 `[B]`.
 
     Raises:
+        TooManyBadExamples: There are more in `bad` than it allows.
         ValueError: The offset of the labels leaves out the class of an image in `bad`.
     """
-    left = num_images
     for batch in batches.take(-1 if max_batches is None else max_batches):
         if bad is not None:
-            bad.check_labels(EVALUATION)
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        size = min(left, len(images))
-        left -= size
-        weights = np.ones(size, np.float32) if weights is None else np.asarray(weights)[:size]
-        labels = np.asarray(labels)[:size]
-        if labels.ndim == 2:  # One-hot, where training mixes classes.
-            labels = labels.argmax(axis=1)
-        yield np.asarray(images)[:size], labels, weights
+            bad.check(EVALUATION)
+        images, labels, weights = (np.asarray(part) for part in batch)
+        yield images, labels, weights
 
 
 def images_measured(num_images: int, batch_size: int, max_batches: int | None) -> int:

@@ -14,7 +14,7 @@ from .bad_examples import BadExamples
 from .comparison import Comparison
 from .datasets import Dataset, Subset
 from .publishing import published
-from .recipes import TrainConfig
+from .train_config import TrainConfig
 
 # Images from which the ranges of activations are taken for integers.
 CALIBRATION_IMAGES = 256
@@ -161,8 +161,9 @@ def _calibration(measured_on: TestImages) -> np.ndarray:
     examples = measured_on.dataset.train
     drawn = np.random.default_rng(_CALIBRATION_SEED).permutation(len(examples))[:CALIBRATION_IMAGES]
     part = Subset(examples, drawn)
-    batches = input_pipeline.evaluation_batches(part, measured_on.config)
-    read = evaluation.numpy_batches(batches, len(part))
+    bad = BadExamples(part, measured_on.config.max_bad_fraction, "calibration")
+    batches = input_pipeline.evaluation_batches(part, measured_on.config, bad)
+    read = evaluation.numpy_batches(batches, bad=bad)
     return np.concatenate([images[weights > 0] for images, _, weights in read])
 
 
@@ -170,7 +171,7 @@ def _test_batches(measured_on: TestImages) -> evaluation.Batches:
     test = measured_on.dataset.test
     bad = BadExamples(test, measured_on.config.max_bad_fraction, "test")
     batches = input_pipeline.evaluation_batches(test, measured_on.config, bad)
-    return evaluation.numpy_batches(batches, len(test), measured_on.max_batches, bad)
+    return evaluation.numpy_batches(batches, measured_on.max_batches, bad)
 
 
 def _size_of(path: pathlib.Path) -> int:

@@ -5,8 +5,17 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-# Of what TensorFlow decodes.
+# Of what `tf.io.decode_image` reads.
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+
+
+def images_below(folder: pathlib.Path) -> list[pathlib.Path]:
+    """All files in and below a folder that end in one of `IMAGE_SUFFIXES`, sorted."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+    )
 
 
 def find_images(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
@@ -29,11 +38,7 @@ def find_images(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(
-            file
-            for file in path.rglob("*")
-            if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-        )
+        inside = images_below(path)
         if not inside:
             raise FileNotFoundError(
                 f"There is no image in the folder '{path}': it has no file that ends in "

@@ -9,7 +9,7 @@ import tensorflow as tf
 from .bad_examples import BadExamples
 from .datasets import Dataset, Split, check_labels_offset
 from .input_pipeline import preprocessing_of
-from .recipes import TrainConfig
+from .train_config import TrainConfig
 
 # Examples that are read: if none can be used, the settings are at fault.
 _PROBED = 8

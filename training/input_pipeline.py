@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
 from .. import models
 from . import augmentation, preprocessing
 from .bad_examples import EVALUATION, BadExamples
+from .bad_rows import Example, checked, finisher, guarded
 from .datasets import Split
+from .input_order import epoch_seed, places, rows_of_worker
 from .preprocessing.base import Preprocessing, seeds
-from .recipes import TrainConfig
-
-_Example = dict[str, tf.Tensor]
+from .train_config import TrainConfig
 
 
 def steps_per_epoch(config: TrainConfig, num_train: int) -> int:
@@ -86,18 +85,19 @@ def training_batches(
         ValueError: The batch size is not divided evenly.
     """
     mixing = augmentation.Mixing(config.mixup, config.cutmix, split.num_classes)
-    rows = _rows(config.batch_size, num_workers, worker_index, mixing.partners)
+    rows = rows_of_worker(config.batch_size, num_workers, worker_index, mixing.partners)
     load = _training_loader(split, config, mixing)
-    finish = _finisher(len(rows) - mixing.partners, bad)
+    finish = finisher(len(rows) - mixing.partners, bad)
 
-    def to_training_batch(batch: _Example) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def to_training_batch(batch: Example) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         drawn = batch.pop("mixing")
         images, labels, weights = finish(batch)
         if has_soft_labels(config):
             images, labels = mixing.mix(images, labels, batch["ok"], drawn)
         return images, labels, weights
 
-    examples = _places(split, config, first_step, rows).map(
+    steps = steps_per_epoch(config, len(split))
+    examples = places(split, config, steps, first_step, rows).map(
         load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     batches = examples.batch(len(rows), drop_remainder=True).map(to_training_batch)
@@ -105,7 +105,11 @@ def training_batches(
 
 
 def evaluation_batches(
-    split: Split, config: TrainConfig, bad: BadExamples | None = None
+    split: Split,
+    config: TrainConfig,
+    bad: BadExamples | None = None,
+    num_workers: int = 1,
+    worker_index: int = 0,
 ) -> tf.data.Dataset:
     """All images of a test part once, in their order, undistorted.
 
@@ -113,90 +117,58 @@ def evaluation_batches(
         split: The test part of a dataset.
         config: The run's settings.
         bad: As in `training_batches`; its epoch is `EVALUATION`.
+        num_workers: Workers that share the batches.
+        worker_index: Which of them this is: it reads every `num_workers`-th batch, from this one.
 
     Returns:
-        A dataset as in `training_batches`; the last batch may be smaller.
+        A dataset as in `training_batches`, of batches as one worker alone has them; the last one
+        may be smaller.
     """
     preprocess = preprocessing_of(config)
-    finish = _finisher(None, bad)
+    finish = finisher(None, bad)
 
-    def load(index: tf.Tensor) -> _Example:
-        def read() -> _Example:
+    def load(index: tf.Tensor) -> Example:
+        def read() -> Example:
             example = split.read(index)
             pixels = preprocess.evaluate(example["image"], config.image_size)
-            return _checked(pixels, example["label"], split)
+            return checked(pixels, example["label"], split)
 
         place = {"epoch": tf.constant(EVALUATION, tf.int64), "index": index}
-        return {**_guarded(read, split, config.image_size), **place}
+        return {**guarded(read, split, config.image_size), **place}
 
-    def to_batch(batch: _Example) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def to_batch(batch: Example) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         images, labels, weights = finish(batch)
         if has_soft_labels(config):
             labels = tf.one_hot(labels, split.num_classes)
         return images, labels, weights
 
-    order = tf.data.Dataset.from_tensor_slices(split.order(None))
-    examples = order.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    # Shared before anything is read; only the last batch of all can be smaller, so a worker's are
+    # put together again as they were.
+    order = split.order(None)
+    batch_number = tf.range(tf.size(order)) // config.batch_size
+    is_own = batch_number % num_workers == worker_index
+    own = tf.data.Dataset.from_tensor_slices(tf.boolean_mask(order, is_own))
+    examples = own.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = examples.batch(config.batch_size).map(to_batch)
     return _with_options(batches.prefetch(tf.data.AUTOTUNE))
 
 
-def _rows(batch_size: int, num_workers: int, worker_index: int, partners: int) -> np.ndarray:
-    """Which rows of a batch a worker gets, and behind them those that it mixes with its own."""
-    if batch_size % num_workers:
-        raise ValueError(
-            f"batch_size={batch_size} is not allowed with {num_workers} workers, who share a batch "
-            f"evenly: take a multiple of {num_workers}."
-        )
-    share = batch_size // num_workers
-    first = worker_index * share
-    return np.arange(first, first + share + partners) % batch_size
-
-
-def _places(
-    split: Split, config: TrainConfig, first_step: int, rows: np.ndarray
-) -> tf.data.Dataset:
-    """Epoch, place in the epoch and number in the split of all that is to be read, in order."""
-    steps = steps_per_epoch(config, len(split))
-    first_epoch, steps_done = divmod(first_step, steps)
-    grid = [steps, config.batch_size]
-    in_epoch = tf.reshape(tf.range(steps * config.batch_size), grid)
-
-    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = split.order(_epoch_seed(config.seed, epoch))
-        indices = tf.reshape(order[: steps * config.batch_size], grid)
-        begin = tf.where(epoch == first_epoch, steps_done, 0)
-        chosen = [
-            tf.reshape(tf.gather(places[begin:], rows, axis=1), [-1])
-            for places in (in_epoch, indices)
-        ]
-        epochs = tf.fill(tf.shape(chosen[0]), epoch)
-        return tf.data.Dataset.from_tensor_slices((epochs, *chosen))
-
-    # Only numbers are made an epoch at a time: what reads them goes on from epoch to epoch.
-    return tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch)
-
-
-def _epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    return tf.random.experimental.stateless_fold_in([seed, 0], epoch)
-
-
 def _training_loader(
     split: Split, config: TrainConfig, mixing: augmentation.Mixing
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], _Example]:
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Example]:
     """Makes what reads and distorts one example."""
     distort = _distortion(config)
 
-    def load(epoch: tf.Tensor, place: tf.Tensor, index: tf.Tensor) -> _Example:
-        seed = tf.random.experimental.stateless_fold_in(_epoch_seed(config.seed, epoch), place)
+    def load(epoch: tf.Tensor, place: tf.Tensor, index: tf.Tensor) -> Example:
+        seed = tf.random.experimental.stateless_fold_in(epoch_seed(config.seed, epoch), place)
         distort_seed, mixing_seed = seeds(seed, 2)
 
-        def read() -> _Example:
+        def read() -> Example:
             example = split.read(index)
             pixels = distort(example["image"], distort_seed)
-            return _checked(pixels, example["label"], split)
+            return checked(pixels, example["label"], split)
 
-        example = _guarded(read, split, config.image_size)
+        example = guarded(read, split, config.image_size)
         drawn = mixing.draw(example["image"], mixing_seed)
         return {**example, "epoch": epoch, "index": index, "mixing": drawn}
 
@@ -222,59 +194,6 @@ def _distortion(config: TrainConfig) -> Callable[[tf.Tensor, tf.Tensor], tf.Tens
         return preprocess.normalize(pixels)
 
     return distort
-
-
-def _checked(pixels: tf.Tensor, label: tf.Tensor, split: Split) -> _Example:
-    ok = (label >= 0) & (label < split.num_classes)
-    return {"image": pixels, "label": tf.where(ok, label, 0), "ok": ok}
-
-
-def _guarded(read: Callable[[], _Example], split: Split, image_size: int) -> _Example:
-    """What `read` gives, or a black image that is not ok where it fails."""
-    if split.in_memory:
-        return read()
-    instead = {
-        "image": tf.zeros([image_size, image_size, 3]),
-        "label": tf.constant(0),
-        "ok": tf.constant(False),
-    }
-    # In a function, only a dataset can let an operation fail and go on.
-    once = tf.data.Dataset.from_tensors(0).map(lambda _: read()).ignore_errors()
-    return once.concatenate(tf.data.Dataset.from_tensors(instead)).take(1).get_single_element()
-
-
-def _finisher(
-    num_own: int | None, bad: BadExamples | None
-) -> Callable[[_Example], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """Makes what puts good examples in the places of bad ones, and takes the bad ones down.
-
-    Args:
-        num_own: Rows of the batch that are not only there to be mixed with; None for all.
-        bad: Where to take them down.
-    """
-
-    def finish(batch: _Example) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        ok = batch["ok"]
-        good = tf.argmax(ok, output_type=tf.int32)
-        numbers = tf.where(ok, tf.range(tf.size(ok)), good)
-        images, labels = batch["image"], batch["label"]
-        all_ok = tf.reduce_all(ok)
-        noted = [] if bad is None else [_note(bad, batch, all_ok, num_own)]
-        with tf.control_dependencies(noted):
-            images = tf.cond(all_ok, lambda: images, lambda: tf.gather(images, numbers))
-        return images, tf.gather(labels, numbers), tf.cast(ok[:num_own], tf.float32)
-
-    return finish
-
-
-def _note(bad: BadExamples, batch: _Example, all_ok: tf.Tensor, num_own: int | None) -> tf.Tensor:
-    def note() -> tf.Tensor:
-        not_ok = ~batch["ok"][:num_own]
-        where = [tf.boolean_mask(batch[key][:num_own], not_ok) for key in ("epoch", "index")]
-        with tf.control_dependencies([tf.numpy_function(bad.note, where, [])]):
-            return tf.constant(True)
-
-    return tf.cond(all_ok, lambda: tf.constant(True), note)
 
 
 def _with_options(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -8,6 +8,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
+# What a process can ask all for beside a stop: a checkpoint. No signal has this number.
+SAVE = 0
+
 
 class TrainingInterrupted(Exception):  # noqa: N818, being stopped is no error
     """A signal stopped the run, after its checkpoint was written.
@@ -33,7 +36,7 @@ class TrainingInterrupted(Exception):  # noqa: N818, being stopped is no error
 
 
 class TrainingFailed(Exception):  # noqa: N818, like its sibling
-    """What a run needs of the machine was not to be had: space on the disk, memory.
+    """What a run needs was not to be had: space on the disk, another process, whole images.
 
     Args:
         reason: What failed, in a line.
@@ -64,9 +67,16 @@ class StopRequest:
         self.received: int | None = None
         self._agree = agree
 
-    def signal_number(self) -> int | None:
-        """The signal to act on; in all processes to be asked for at the same points of the run."""
-        return self._agree(self.received)
+    def signal_number(self, otherwise: int | None = None) -> int | None:
+        """The signal to act on; in all processes to be asked for at the same points of the run.
+
+        Args:
+            otherwise: `SAVE` where this process would like a checkpoint, if there is no signal.
+
+        Returns:
+            A signal's number, `SAVE` if any process would like that, else None.
+        """
+        return self._agree(otherwise if self.received is None else self.received)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from .strategies import Placement
+from .placement import Placement
 
 Logs = dict[str, float]
 
@@ -31,8 +31,10 @@ def fit(
     """Trains a model as `keras.Model.fit` does.
 
     Under multi_worker every process calls this, and the steps of all are one. Under
-    parameter_server the chief calls it, and each step is one worker's; callbacks are called once
-    the step that they are told of is done, so with several workers later ones can be under way.
+    parameter_server the chief calls it, and each step is one worker's. There, callbacks of a step
+    are called once so many steps are given out, of which all but one worker can still have theirs
+    under way: what callbacks are told is of those that are done, and `Placement.finish_steps` waits
+    for the others. At the end of an epoch all its steps are done.
 
     Args:
         model: Compiled under the placement's strategy.
@@ -42,11 +44,10 @@ def fit(
         initial_epoch: The first epoch, from 0.
         epochs: The epoch to stop before.
         steps_per_epoch: Steps in each.
-        validation_batches: All of them; each process takes its share.
+        validation_batches: This process' share of them.
         callbacks: As for Keras' `fit`.
     """
-    make = _AsynchronousSteps if placement.name == "parameter_server" else _CollectiveSteps
-    steps = make(model, placement, training_batches)
+    steps = _steps(model, placement, training_batches)
     called = keras.callbacks.CallbackList(
         list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch, verbose=0
     )
@@ -60,12 +61,69 @@ def fit(
             logs = steps.train()
             called.on_train_batch_end(step, logs)
         logs = steps.finish_epoch()
-        called.on_test_begin()
-        results = steps.evaluate(validation_batches)
-        called.on_test_end(results)
-        logs |= {f"val_{name}": value for name, value in results.items()}
+        logs |= _of_validation(_tested(steps, validation_batches, called))
         called.on_epoch_end(epoch, logs)
     called.on_train_end(logs)
+
+
+def test_epoch(
+    model: keras.Model,
+    placement: Placement,
+    training_batches: Callable[[int, int], tf.data.Dataset],
+    *,
+    epoch: int,
+    training_logs: Callable[[], Logs],
+    validation_batches: tf.data.Dataset,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Ends an epoch as `fit` does, whose steps another process has done.
+
+    Args:
+        model: As for `fit`.
+        placement: As for `fit`, or that of a strategy that Keras can fit under.
+        training_batches: As for `fit`; nothing of them is read.
+        epoch: Which epoch, from 0.
+        training_logs: Gives the epoch's metrics in training, once the callbacks know of the epoch.
+        validation_batches: As for `fit`.
+        callbacks: As for `fit`.
+    """
+    called = keras.callbacks.CallbackList(
+        list(callbacks), model=model, epochs=epoch + 1, steps=0, verbose=0
+    )
+    called.on_train_begin()
+    model.reset_metrics()
+    called.on_epoch_begin(epoch)
+    logs = training_logs()
+    if placement.keras_can_fit:
+        results = model.evaluate(validation_batches, callbacks=called, return_dict=True, verbose=0)
+    else:
+        results = _tested(_steps(model, placement, training_batches), validation_batches, called)
+    called.on_epoch_end(epoch, logs | _of_validation(results))
+    called.on_train_end(logs)
+
+
+def _steps(
+    model: keras.Model,
+    placement: Placement,
+    training_batches: Callable[[int, int], tf.data.Dataset],
+) -> _AsynchronousSteps | _CollectiveSteps:
+    make = _AsynchronousSteps if placement.name == "parameter_server" else _CollectiveSteps
+    return make(model, placement, training_batches)
+
+
+def _tested(
+    steps: _AsynchronousSteps | _CollectiveSteps,
+    batches: tf.data.Dataset,
+    called: keras.callbacks.CallbackList,
+) -> Logs:
+    called.on_test_begin()
+    results = steps.evaluate(batches)
+    called.on_test_end(results)
+    return results
+
+
+def _of_validation(results: Logs) -> Logs:
+    return {f"val_{name}": value for name, value in results.items()}
 
 
 class _CollectiveSteps:
@@ -79,9 +137,8 @@ class _CollectiveSteps:
     ) -> None:
         self._model = model
         self._strategy = placement.strategy
-        self._cluster = placement.cluster
         # Replicas of one process, each with rows of its own.
-        self._local = self._strategy.num_replicas_in_sync // self._cluster.num_workers
+        self._local = self._strategy.num_replicas_in_sync // placement.cluster.num_workers
         batches = self._strategy.distribute_datasets_from_function(
             lambda context: self._rows(context, training_batches)
         )
@@ -118,9 +175,8 @@ class _CollectiveSteps:
 
     def evaluate(self, batches: tf.data.Dataset) -> Logs:
         self._model.reset_metrics()
-        own = batches.shard(*_task_of(self._cluster))
         # No process waits for another here, so that their numbers of batches may differ.
-        for group in _groups(own, self._local):
+        for group in _groups(batches, self._local):
             self._test_step(*(self._of_each(values) for values in zip(*group, strict=True)))
         return self.finish_epoch()
 
@@ -203,12 +259,6 @@ class _AsynchronousSteps:
 
 def _run(step: Callable[[Any], Any], batch: Any) -> None:
     step(batch)
-
-
-def _task_of(cluster: Any) -> tuple[int, int]:
-    """Number of workers, and this one's index among them; a chief is the first."""
-    chiefs = len(cluster.tasks.get("chief", ()))
-    return cluster.num_workers, cluster.index + (chiefs if cluster.role == "worker" else 0)
 
 
 def _groups(batches: tf.data.Dataset, size: int) -> Iterator[list[tuple[Any, tf.Tensor]]]:

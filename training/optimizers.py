@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from .recipes import TrainConfig
+from .train_config import TrainConfig
 
 
 def create_optimizer(
@@ -50,7 +50,7 @@ def create_optimizer(
         for mean_square in optimizer._velocities:
             mean_square.assign(keras.ops.ones_like(mean_square))
     if config.precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = _JointLossScaling(optimizer, name="loss_scale_optimizer")
         optimizer.build(list(variables))
     return optimizer
 
@@ -60,8 +60,26 @@ def check_replicas(config: TrainConfig, replicas: int) -> None:
     if replicas > 1 and config.gradient_accumulation_steps > 1:
         raise ValueError(
             f"gradient_accumulation_steps needs a single replica, and there are {replicas}: leave "
-            "it out, or train on one device."
+            "it out, or train on one device (--strategy one_device)."
         )
+
+
+class _JointLossScaling(keras.optimizers.LossScaleOptimizer):
+    """Loss scaling by which all replicas take a step, or none does.
+
+    Keras' own asks the first replica of a process alone, and before gradients are added up. What
+    overflowed on another one would be added to all weights, and processes that decide differently
+    would wait for each other for ever.
+    """
+
+    def check_finite(self, grads: Sequence[tf.Tensor | None]) -> tf.Tensor:
+        """Whether all replicas' gradients are finite, a scalar that is the same on each."""
+        is_finite = super().check_finite(grads)
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync == 1:
+            return is_finite
+        overflows = tf.cast(tf.logical_not(is_finite), tf.float32)
+        return tf.equal(context.all_reduce(tf.distribute.ReduceOp.SUM, overflows), 0.0)
 
 
 def _clip_over_replicas(optimizer: keras.Optimizer) -> None:

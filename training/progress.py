@@ -11,9 +11,9 @@ import keras
 import rich.console
 import rich.progress
 
-from .callbacks import Throughput
 from .checkpointing import Position
 from .input_timing import describe_input
+from .measurements import Throughput
 
 _COMPILING = "building the training step, this takes a moment"
 

@@ -47,15 +47,30 @@ def check_target(
             raise FileExistsError(
                 f"'{path}' exists already: pass --overwrite to replace it, or choose another name."
             )
-    existing = next(parent for parent in path.absolute().parents if parent.exists())
+    check_writable(path.parent, path)
+
+
+def check_writable(folder: pathlib.Path, target: pathlib.Path) -> None:
+    """Finds out whether files can be made in a folder, which itself may have to be made.
+
+    Args:
+        folder: The folder.
+        target: What messages say can't be made.
+
+    Raises:
+        NotADirectoryError: It or one of its parents is a file.
+        PermissionError: It can't be written.
+    """
+    places = (folder.absolute(), *folder.absolute().parents)
+    existing = next(place for place in places if place.exists())
     if not existing.is_dir():
-        raise NotADirectoryError(f"'{path}' can't be made: '{existing}' is a file.")
+        raise NotADirectoryError(f"'{target}' can't be made: '{existing}' is a file.")
     try:
         # Permissions alone don't tell: there are read-only and special file systems, and root.
         tempfile.TemporaryFile(dir=existing).close()
     except OSError as error:
         raise PermissionError(
-            f"'{path}' can't be written ({error.strerror}): choose another place."
+            f"'{target}' can't be written ({error.strerror}): choose another place."
         ) from error
 
 

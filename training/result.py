@@ -16,8 +16,10 @@ class TrainResult:
         dataset: What it was trained and tested on.
         parameters: Trainable parameters.
         epochs: Passes over the training images.
-        test_accuracy: Share of the test images that the final weights classify right, 0 to 1.
-        test_loss: Mean loss of the final weights on the test images, weight decay included.
+        test_accuracy: Share of the test images that could be read which the final weights classify
+            right, 0 to 1.
+        test_loss: Mean loss of the final weights on the test images that could be read, weight
+            decay included.
         images_per_second: Training throughput, the median of the run's epochs, without the first
             step of a process, which builds and compiles, and without testing and writing; None
             if that leaves nothing.

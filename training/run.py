@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-import re
 import statistics
 import tempfile
 import time
@@ -14,35 +13,33 @@ from collections.abc import Iterator
 
 import keras
 import rich.console
-import tensorflow as tf
 
-from . import callbacks, loop, servers, strategies
-from .bad_examples import ReportBadExamples, TooManyBadExamples
+from . import callbacks, loop, measurements, servers, strategies
+from .bad_examples import ReportBadExamples
 from .checkpointing import Position, RunCheckpoint
+from .continuation import check_same_data
 from .curve import draw_curve
 from .datasets import load_dataset
 from .ema import TestAverages
+from .failures import failures_named
 from .input_check import check_input
 from .input_pipeline import steps_per_epoch
-from .interruption import TrainingFailed, stop_on_signals
+from .interruption import stop_on_signals
 from .optimizers import check_replicas
+from .placement import Placement
 from .progress import ProgressBar
-from .recipes import TrainConfig
 from .result import TrainResult
 from .run_directory import RunDirectory, choose
 from .run_input import RunInput
-from .run_record import count_parameters, record, start_lines
-from .strategies import Placement
+from .run_record import count_parameters, describe_data, record, start_lines
 from .tensorboard import Profile, show_images
+from .train_config import TrainConfig
 from .training_model import (
     TrainingModel,
     check_steps_per_execution,
     create_training_model,
     start_from_checkpoint,
 )
-
-# In that line: the operation that failed.
-_OPERATION = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\].*$")
 
 
 def train(
@@ -54,10 +51,10 @@ def train(
 ) -> TrainResult | None:
     """Trains a model and writes all about it into a directory.
 
-    The directory gets `config.json`, `metrics.jsonl` (a line an epoch), `tensorboard/`,
-    `checkpoints/` (what a continuation needs), `best.weights.h5` (of the epoch that tested best),
-    `final.weights.h5`, `curve.png` and `result.json`. With moving averages, those are what is
-    tested and saved as weights.
+    The directory gets `config.json`, `metrics.jsonl` (a line an epoch, and some within),
+    `tensorboard/`, `checkpoints/` (what a continuation needs), `best.weights.h5` (of the epoch that
+    tested best), `final.weights.h5`, `curve.png` and `result.json`. With moving averages, those are
+    what is tested and saved as weights.
     What goes on is shown on standard output. The first SIGINT or SIGTERM ends the run at the end
     of the step, with a checkpoint.
 
@@ -72,14 +69,16 @@ def train(
 
     Returns:
         What the run gave, measured on the test part of the dataset after the last epoch; None in
-        a task of a cluster that only served the chief.
+        all processes of a cluster but its chief.
 
     Raises:
         ValueError: A setting the model or the dataset can't take, a checkpoint to start from that
-            does not fit, or settings other than those of the run to resume. Nothing is written
-            then, unless it is an image on the way whose class `labels_offset` leaves out.
+            does not fit, or settings or data other than those of the run to resume. Nothing
+            is written then, unless it is an image on the way whose class `labels_offset` leaves
+            out.
         OSError: The directory can't be used as asked: see `run_directory.choose`.
-        TrainingFailed: The disk or the memory was full on the way; `resume` continues.
+        MemoryError: The batch is too large for the machine.
+        TrainingFailed: The disk was full on the way, or a process was lost; `resume` continues.
         FloatingPointError: The loss is NaN or infinite; names the step and the last checkpoint.
         TrainingInterrupted: SIGINT or SIGTERM; `resume` continues.
     """
@@ -96,13 +95,16 @@ def train(
         console.print(
             f"The run in '{directory.path}' is finished: there is nothing to resume.", markup=False
         )
-        return finished
+        return finished if is_chief else None
     if cluster is not None:
         console.print(f"cluster  waiting for the {cluster.num_tasks} tasks of {cluster.origin}")
     placement = strategies.place(resolved, cluster)
+    placement.check_same_settings({**dataclasses.asdict(config), "resume": resume})
     check_replicas(config, placement.strategy.num_replicas_in_sync)
 
     dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
+    if resume and directory.config_json.exists():
+        check_same_data(directory.read_resolved(), describe_data(dataset), directory.path)
     steps = steps_per_epoch(config, len(dataset.train))
     check_steps_per_execution(config, steps)
     check_input(dataset, config)
@@ -116,39 +118,60 @@ def train(
     start_from = None if resume else start_from_checkpoint(model, config)
     with _written(directory, is_chief) as written, written.in_use():
         if not resume:
-            written.create(record(config, model, dataset, steps, placement))
+            written.create(record(config, model, dataset, steps, placement), overwrite)
         position = Position(steps, config.epochs, [model.metrics[0], accuracy])
         checkpoint = RunCheckpoint(
-            model, position, written.checkpoints, config.keep, directory.checkpoints
+            model,
+            position,
+            written.checkpoints,
+            config.keep,
+            directory.checkpoints,
+            placement.finish_steps,
         )
         origin = _restore(checkpoint, position, directory, written) if resume else None
+        if resume and is_chief:
+            directory.record_settings(config)
         if resume and not position.step:
             start_from = start_from_checkpoint(model, config)
-        placement.check_agreement(config, position.step)
+        placement.check_same_step(position.step)
         told = start_lines(config, model, dataset, steps, placement)
         told["files"] = str(directory.path)
         for name, text in (*told.items(), ("weights", start_from), ("resumed", origin)):
             if text:
                 console.print(f"{name:<9}{text}", markup=False)
 
-        throughput = callbacks.Throughput(position, config.batch_size, run_input.timing)
+        throughput = measurements.Throughput(position, config.batch_size, run_input.timing)
         bar = ProgressBar(console, position, throughput, config.epochs)
         profile = Profile(position, config, written.tensorboard)
         signals = stop_on_signals(placement.agree_on_signal)
-        with signals as request, _failures_named(position, directory):
+        with signals as request, failures_named(position, directory, config):
+            bad_loss = callbacks.StopOnBadLoss(
+                position, config.learning_rate, checkpoint, directory
+            )
             called = [
                 callbacks.CountSteps(position),
                 ReportBadExamples(run_input.bad, run_input.bad_in_test, _print_from_any_process),
                 callbacks.ShareStatistics(),
-                callbacks.StopOnBadLoss(position, config.learning_rate, checkpoint, directory),
+                bad_loss,
                 throughput,
-                *([TestAverages(model.averages)] if model.averages is not None else []),
-                callbacks.KeepBest(model, written),
-                callbacks.LogMetrics(written, position, throughput, config.batch_size),
-                keras.callbacks.TensorBoard(str(written.tensorboard), write_graph=False),
+                measurements.LogSteps(
+                    written, position, throughput, config.batch_size, config.log_every
+                ),
                 bar,
                 profile,
-                callbacks.SaveCheckpoints(checkpoint, position, request, directory),
+                callbacks.SaveCheckpoints(
+                    checkpoint,
+                    position,
+                    request,
+                    bad_loss,
+                    throughput,
+                    directory,
+                    config.save_every,
+                ),
+                *([TestAverages(model.averages)] if model.averages is not None else []),
+                callbacks.KeepBest(model, written),
+                keras.callbacks.TensorBoard(str(written.tensorboard), write_graph=False),
+                measurements.LogMetrics(written, position, throughput, config.batch_size),
             ]
             if not position.step:
                 show_images(run_input.first(), written.tensorboard / "train")
@@ -156,7 +179,7 @@ def train(
                 _fit(model, config, position, placement, run_input, called)
             result = _finish(model, config, written, start)
             placement.wait_for_all()
-            return dataclasses.replace(result, directory=directory.path)
+            return dataclasses.replace(result, directory=directory.path) if is_chief else None
 
 
 def _print_from_any_process(line: str) -> None:
@@ -196,33 +219,18 @@ def _restore(
 ) -> str:
     """Puts the run back to where it was; returns where that is, for the user."""
     restored = checkpoint.restore()
-    # Killed between the first epoch's line and its checkpoint, a run starts over.
-    if restored is None and len(directory.read_metrics()) > 1:
+    if restored is None and directory.read_metrics():
         raise ValueError(
-            f"The run in '{directory.path}' has metrics of several epochs and no checkpoint in "
+            f"The run in '{directory.path}' has metrics of whole epochs and no checkpoint in "
             f"'{directory.checkpoints}': put it back there, or start anew with --overwrite."
         )
-    written.keep_metrics_until(position.step, directory.read_metrics())
+    lines = directory.read_lines()
+    written.keep_metrics_until(position.step, lines)
     if restored is None:
         return "at the start, as the run has no checkpoint yet"
+    is_recorded = any("epoch" in line and line["step"] == position.step for line in lines)
+    position.awaits_test = not position.is_mid_epoch and not is_recorded
     return f"after {position.step} of {position.total_steps} steps, from {restored}"
-
-
-@contextlib.contextmanager
-def _failures_named(position: Position, directory: RunDirectory) -> Iterator[None]:
-    """Turns what the machine refuses a run into one kind of error that tells how to go on."""
-    try:
-        yield
-    except TooManyBadExamples as error:
-        raise TrainingFailed(
-            str(error), position.step, position.total_steps, directory.path
-        ) from error
-    except (OSError, tf.errors.OpError) as error:
-        # TensorFlow tells of the operation before and after the line that says what is wrong.
-        lines = str(error).partition("\n\t [[")[0].strip().splitlines()
-        line = lines[-1] if lines else type(error).__name__
-        reason = _OPERATION.sub("", line).rstrip(".") + "."
-        raise TrainingFailed(reason, position.step, position.total_steps, directory.path) from error
 
 
 def _finish(
@@ -259,6 +267,17 @@ def _fit(
 ) -> None:
     """Trains from the run's position to its end; an epoch that has begun is first completed."""
     steps, test = position.total_steps // config.epochs, run_input.test()
+    if position.awaits_test:
+        loop.test_epoch(
+            model,
+            placement,
+            functools.partial(run_input.training, position.step),
+            epoch=position.step // steps - 1,
+            training_logs=position.finish_metrics,
+            validation_batches=test,
+            callbacks=called,
+        )
+        position.awaits_test = False
     epoch, steps_done = divmod(position.step, steps)
     parts = [(epoch, epoch + 1, steps - steps_done)] if steps_done else []
     parts.append((epoch + len(parts), config.epochs, steps))

@@ -9,13 +9,13 @@ import json
 import os
 import pathlib
 import re
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from .publishing import new_path
-from .recipes import TrainConfig
+from .continuation import FREE_SETTINGS, check_same_settings
+from .publishing import check_writable, new_path
 from .result import TrainResult
+from .train_config import TrainConfig
 
 RUNS = pathlib.Path("runs")
 _FORMAT = "shimzoo training run"
@@ -28,8 +28,9 @@ _LEFTOVERS = {_LOCK, "config.json.partial"}
 _FILES_OF_A_RUN = re.compile(
     r"\.lock|(config\.json|metrics\.jsonl|result\.json)(\.partial)?|curve\.png"
     r"|(final|best)\.weights\.h5|\.(final|best)\.weights\.h5\.\w+(/(final|best)\.weights\.h5)?"
-    r"|checkpoints(/checkpoint(\.tmp\w*)?|/step-\d+_temp"
-    r"|/step-\d+(_temp/part-\d+-of-\d+)?\.(index|data-\d+-of-\d+)(\.tempstate\d+)?)?"
+    r"|checkpoints(/damaged)?|checkpoints/checkpoint(\.tmp\w*)?|checkpoints/step-\d+_temp"
+    r"|checkpoints(/damaged)?/step-\d+(_temp/part-\d+-of-\d+)?\.(index|data-\d+-of-\d+)"
+    r"(\.tempstate\d+)?"
     r"|tensorboard(/(train|validation)(/events\.out\.tfevents\.[^/]+)?)?"
     r"|tensorboard/plugins(/profile(/[\d_]+(/[^/]+)?)?)?"
 )
@@ -72,8 +73,19 @@ class RunDirectory:
                 ) from None
             yield
 
-    def create(self, record: dict[str, Any]) -> None:
-        """Makes the directory, without an earlier run's files, and writes `config.json`."""
+    def create(self, record: dict[str, Any], overwrite: bool = False) -> None:
+        """Makes the directory, without an earlier run's files, and writes `config.json`.
+
+        To be called while it is `in_use`, as only then no other process can come in between.
+
+        Args:
+            record: What `config.json` says.
+            overwrite: Whether a run that is there may be replaced.
+
+        Raises:
+            FileExistsError: Since it was chosen, it has got files that must not be lost.
+        """
+        _check_replaceable(self.path, overwrite)
         self._delete_earlier_run()
         self.path.mkdir(parents=True, exist_ok=True)
         _write_whole(self.config_json, _to_json({"format": _FORMAT, **record}))
@@ -95,8 +107,8 @@ class RunDirectory:
         try:
             saved = json.loads(self.config_json.read_text())["config"]
             # A default of today may differ from what an older version did.
-            missing = {field.name for field in dataclasses.fields(TrainConfig)} - saved.keys()
-            if missing:
+            fields = {field.name for field in dataclasses.fields(TrainConfig)}
+            if missing := fields - saved.keys() - FREE_SETTINGS:
                 raise KeyError(f"missing: {', '.join(sorted(missing))}")
             return TrainConfig(**saved)
         except (KeyError, TypeError) as error:
@@ -105,6 +117,11 @@ class RunDirectory:
                 "can only be continued by the version of shimzoo that it names."
             ) from error
 
+    def record_settings(self, config: TrainConfig) -> None:
+        """Writes into `config.json` which settings the run goes on with."""
+        record = json.loads(self.config_json.read_text())
+        _write_whole(self.config_json, _to_json({**record, "config": dataclasses.asdict(config)}))
+
     def read_class_names(self) -> tuple[str, ...]:
         """What the classes of the run's model stand for.
 
@@ -112,9 +129,13 @@ class RunDirectory:
             ValueError: The run's `config.json` is damaged.
         """
         try:
-            return tuple(json.loads(self.config_json.read_text())["resolved"]["class_names"])
+            return tuple(self.read_resolved()["class_names"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"'{self.config_json}' names no classes ({error}).") from error
+
+    def read_resolved(self) -> dict[str, Any]:
+        """What `config.json` says that the settings led to; empty if it says nothing."""
+        return json.loads(self.config_json.read_text()).get("resolved", {})
 
     def read_result(self) -> TrainResult | None:
         """The result of a finished run; None if it is not finished.
@@ -139,27 +160,32 @@ class RunDirectory:
         _write_whole(self.result_json, _to_json(values))
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """The lines of `metrics.jsonl`, one an epoch; a line that was cut off ends them."""
+        """The lines of `metrics.jsonl` that are of whole epochs."""
+        return [line for line in self.read_lines() if "epoch" in line]
+
+    def read_lines(self) -> list[dict[str, float]]:
+        """All lines of `metrics.jsonl`, in their order; one that was cut off ends them."""
         if not self.metrics_jsonl.exists():
             return []
-        metrics = []
+        lines = []
         for line in self.metrics_jsonl.read_text().splitlines():
             try:
-                metrics.append(json.loads(line))
+                lines.append(json.loads(line))
             except json.JSONDecodeError:
                 break
-        return metrics
+        return lines
 
-    def append_metrics(self, line: dict[str, float]) -> None:
-        """Adds an epoch to `metrics.jsonl`, on the disk before this returns."""
+    def append_metrics(self, line: dict[str, float], is_durable: bool = False) -> None:
+        """Adds a line to `metrics.jsonl`; a durable one is on the disk before this returns."""
         with open(self.metrics_jsonl, "a") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                os.fsync(file.fileno())
 
-    def keep_metrics_until(self, step: int, metrics: list[dict[str, float]]) -> None:
-        """Leaves in `metrics.jsonl` what lines say of epochs that end by a training step."""
-        kept = [line for line in metrics if line["step"] <= step]
+    def keep_metrics_until(self, step: int, lines: list[dict[str, float]]) -> None:
+        """Leaves in `metrics.jsonl` those of some lines that are of a training step or before."""
+        kept = [line for line in lines if line["step"] <= step]
         _write_whole(self.metrics_jsonl, "".join(json.dumps(line) + "\n" for line in kept))
 
     def _delete_earlier_run(self) -> None:
@@ -205,28 +231,14 @@ def choose(
         out if out is not None else new_path(RUNS, f"{config.model}-{config.stage}")
     )
     if resume:
-        _check_same_settings(directory.read_config(), config, directory.path)
+        check_same_settings(directory.read_config(), config, directory.path)
     else:
         _check_replaceable(directory.path, overwrite)
-    _check_writable(directory.path)
+    check_writable(directory.path, directory.path)
     if is_run(directory.path):
         with directory.in_use():
             pass
     return directory
-
-
-def _check_same_settings(saved: TrainConfig, asked: TrainConfig, path: pathlib.Path) -> None:
-    was, now = dataclasses.asdict(saved), dataclasses.asdict(asked)
-    differences = [
-        f"{name} is {now[name]!r} now and was {was[name]!r}"
-        for name in was
-        if was[name] != now[name]
-    ]
-    if differences:
-        raise ValueError(
-            f"The run in '{path}' was started with other settings: {'; '.join(differences)}. "
-            "Leave these options out to resume it, or start a new run."
-        )
 
 
 def _check_replaceable(path: pathlib.Path, overwrite: bool) -> None:
@@ -262,21 +274,6 @@ def is_run(path: pathlib.Path) -> bool:
 def _is_part_of_a_run(path: pathlib.Path, directory: pathlib.Path) -> bool:
     relative = path.relative_to(directory).as_posix()
     return _FILES_OF_A_RUN.fullmatch(relative) is not None and not path.is_symlink()
-
-
-def _check_writable(path: pathlib.Path) -> None:
-    existing = path.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir():
-        raise NotADirectoryError(f"'{path}' can't be made: '{existing}' is a file.")
-    try:
-        # Permissions alone don't tell: there are read-only and special file systems, and root.
-        tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise PermissionError(
-            f"'{path}' can't be written ({error.strerror}): choose another --out."
-        ) from error
 
 
 def _write_whole(path: pathlib.Path, text: str) -> None:

@@ -10,8 +10,8 @@ from .bad_examples import BadExamples
 from .datasets import Dataset
 from .input_pipeline import evaluation_batches, steps_per_epoch, training_batches
 from .input_timing import InputTiming
-from .recipes import TrainConfig
-from .strategies import Placement
+from .placement import Placement
+from .train_config import TrainConfig
 
 
 class RunInput:
@@ -35,6 +35,7 @@ class RunInput:
         self._dataset = dataset
         self._config = config
         self._reads_itself = placement.reads_input_itself
+        self._test_share = placement.test_share
         self.bad = BadExamples(dataset.train, config.max_bad_fraction)
         self.bad_in_test = BadExamples(dataset.test, config.max_bad_fraction, "test")
         self.timing = InputTiming() if self._reads_itself else None
@@ -71,8 +72,10 @@ class RunInput:
         return training_batches(self._dataset.train, self._config)
 
     def test(self) -> tf.data.Dataset:
-        """The test part's batches, as of `evaluation_batches`."""
-        return evaluation_batches(self._dataset.test, self._config, self.bad_in_test)
+        """This process' share of the test part's batches, as of `evaluation_batches`."""
+        return evaluation_batches(
+            self._dataset.test, self._config, self.bad_in_test, *self._test_share
+        )
 
     def _of_whole_batches(self, num_workers: int) -> TrainConfig:
         """Settings whose shares for so many workers are batches, enough however fast one is."""

@@ -10,13 +10,22 @@ import keras
 
 from . import provenance
 from .datasets import Dataset
-from .recipes import TrainConfig
-from .strategies import Placement
+from .placement import Placement
+from .train_config import TrainConfig
 
 
 def count_parameters(model: keras.Model) -> int:
     """The trainable numbers of a model."""
     return sum(int(variable.value.shape.num_elements()) for variable in model.trainable_weights)
+
+
+def describe_data(dataset: Dataset) -> dict[str, Any]:
+    """What a run that goes on has to find as it was, as `config.json` has it."""
+    return {
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
+        "class_names": list(dataset.class_names),
+    }
 
 
 def record(
@@ -38,9 +47,7 @@ def record(
         "config": dataclasses.asdict(config),
         "resolved": {
             "parameters": count_parameters(model),
-            "train_images": len(dataset.train),
-            "test_images": len(dataset.test),
-            "class_names": dataset.class_names,
+            **describe_data(dataset),
             "steps_per_epoch": steps,
             "optimizer": model.optimizer.name,
             "jit_compile": model.jit_compile,
@@ -62,6 +69,8 @@ def start_lines(
 ) -> dict[str, str]:
     """What the user is told, by name; arguments as of `record`."""
     size = config.image_size
+    idle = placement.idle_gpus if config.strategy == "auto" else 0
+    uneven = f", {_counted(idle, 'GPU')} idle as all can't share the batch evenly" if idle else ""
     return {
         "model": f"{config.model}, {config.stage}, {count_parameters(model):,} parameters",
         "dataset": f"{config.dataset}, {len(dataset.train):,} training and {len(dataset.test):,} "
@@ -69,7 +78,7 @@ def start_lines(
         "steps": f"{_counted(config.epochs, 'epoch')} of {_counted(steps, 'step')}, "
         f"global batch {config.batch_size}",
         "rate": f"{config.optimizer}, {config.schedule} from {config.learning_rate}",
-        "compute": f"{placement}, {config.precision}, jit_compile {model.jit_compile}",
+        "compute": f"{placement}{uneven}, {config.precision}, jit_compile {model.jit_compile}",
     }
 
 

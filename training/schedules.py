@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from .recipes import TrainConfig
+from .train_config import TrainConfig
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):

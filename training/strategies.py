@@ -3,122 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
-import signal
-import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from . import clusters
-from .recipes import TrainConfig
+from . import clusters, servers
+from .placement import Placement
+from .train_config import TrainConfig
 
 if TYPE_CHECKING:
     from .clusters import Cluster
-
-
-@dataclasses.dataclass(frozen=True)
-class Placement:
-    """A strategy and this process' place in it.
-
-    Args:
-        name: One of `limits.STRATEGIES`, without "auto".
-        strategy: TensorFlow's object.
-        cluster: The processes, if they are several.
-    """
-
-    name: str
-    strategy: tf.distribute.Strategy
-    cluster: Cluster | None = None
-
-    @property
-    def is_chief(self) -> bool:
-        """Whether this process writes the run's files."""
-        return self.cluster is None or self.cluster.is_chief
-
-    @property
-    def keras_can_fit(self) -> bool:
-        """Whether `keras.Model.fit` works: Keras 3 handles no values of several processes."""
-        return self.cluster is None
-
-    @property
-    def reads_input_itself(self) -> bool:
-        """Whether this process reads the images that it trains on."""
-        return self.name != "parameter_server"
-
-    def __str__(self) -> str:
-        replicas = self.strategy.num_replicas_in_sync
-        text = f"{self.name}, {replicas} replica{'' if replicas == 1 else 's'}"
-        if self.name == "parameter_server":
-            workers, servers = (len(self.cluster.tasks[role]) for role in ("worker", "ps"))
-            return f"{self.name}, {workers} worker(s) and {servers} server(s), asynchronous"
-        return text if self.cluster is None else f"{text} in {self.cluster.num_workers} processes"
-
-    def agree_on_signal(self, number: int | None) -> int | None:
-        """What all processes act on when some have received a signal.
-
-        To be called by all of them at the same point of the run.
-
-        Args:
-            number: `signal.SIGINT`, `signal.SIGTERM`, or None if none came to this process.
-
-        Returns:
-            The same for all: SIGTERM if that came to any, else SIGINT if that did, else None.
-        """
-        if self.name != "multi_worker":
-            return number
-        counts = self._sum([float(number == asked) for asked in _STOPPING])
-        return next((one for one, count in zip(_STOPPING, counts, strict=True) if count), None)
-
-    def check_agreement(self, config: TrainConfig, first_step: int) -> None:
-        """Makes sure that all processes run the same settings from the same step.
-
-        Raises:
-            ValueError: They don't; raised by all of them.
-        """
-        if self.name != "multi_worker":
-            return
-        settings = zlib.crc32(repr(config).encode()) & 0xFFFF
-        own = [float(settings), float(first_step)]
-        # Equal numbers have no variance.
-        sums, squares = self._sum(own), self._sum([x * x for x in own])
-        count = self._sum([1.0])[0]
-        what = ("settings", "step that they start from")
-        differ = [
-            noun
-            for noun, total, square in zip(what, sums, squares, strict=True)
-            if total * total != square * count
-        ]
-        if differ:
-            raise ValueError(
-                f"The {self.cluster.num_workers} processes don't have the same "
-                f"{' and '.join(differ)}: start all with one command and, to resume, one --out on "
-                "a disk that they share."
-            )
-
-    def wait_for_all(self) -> None:
-        """Returns once all processes have come to this point."""
-        if self.name == "multi_worker":
-            self._sum([1.0])
-
-    def _sum(self, values: list[float]) -> list[float]:
-        """Adds up numbers of all replicas, of which those of one process have the same."""
-        return self._add(tf.constant(values, tf.float64)).numpy().tolist()
-
-    @functools.cached_property
-    def _add(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        # Once, as each new function would be traced anew, and this one is called after every step.
-        @tf.function
-        def add(numbers: tf.Tensor) -> tf.Tensor:
-            of_each = self.strategy.run(tf.identity, args=(numbers,))
-            return self.strategy.reduce("SUM", of_each, axis=None)
-
-        return add
-
-
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
@@ -136,12 +32,12 @@ def resolve(config: TrainConfig) -> TrainConfig:
     if config.strategy != "auto":
         return config
     if clusters.has_several_processes("auto"):
-        strategy = "multi_worker"
-    elif len(tf.config.list_physical_devices("GPU")) > 1:
-        strategy = "mirrored"
-    else:
-        strategy = "one_device"
-    return dataclasses.replace(config, strategy=strategy)
+        return dataclasses.replace(config, strategy="multi_worker")
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    # As many as can share the batch evenly.
+    replicas = next((n for n in range(gpus, 1, -1) if config.batch_size % n == 0), None)
+    strategy = "one_device" if replicas is None else "mirrored"
+    return dataclasses.replace(config, strategy=strategy, replicas=replicas)
 
 
 def find_cluster(config: TrainConfig) -> Cluster | None:
@@ -154,12 +50,19 @@ def find_cluster(config: TrainConfig) -> Cluster | None:
         The cluster; None where the strategy needs none.
 
     Raises:
-        ValueError: What tells of the cluster is broken, or its workers can't share the batch.
+        ValueError: What tells of the cluster is broken, its workers can't share the batch, or they
+            would add up gradients of several steps.
         OSError: This process' port is taken.
         ModuleNotFoundError: On Kubernetes, its Python client is not installed.
     """
     if not clusters.has_several_processes(config.strategy):
         return None
+    if config.strategy == "parameter_server" and config.gradient_accumulation_steps > 1:
+        raise ValueError(
+            f"gradient_accumulation_steps={config.gradient_accumulation_steps} does not go with "
+            "strategy='parameter_server', whose workers would add to the same sums at any time: "
+            "leave it out."
+        )
     cluster = clusters.find(config.strategy)
     if config.strategy == "multi_worker":
         _check_divisible(config, cluster.num_workers, "workers")
@@ -181,6 +84,7 @@ def place(config: TrainConfig, cluster: Cluster | None) -> Placement:
 
     Raises:
         ValueError: There are no such devices, or they can't share the batch.
+        TimeoutError: A task that serves this one does not come.
     """
     try:
         strategy = _MAKERS[config.strategy](config, cluster)
@@ -236,6 +140,7 @@ def _multi_worker(config: TrainConfig, cluster: Cluster) -> tf.distribute.Strate
 
 
 def _parameter_server(config: TrainConfig, cluster: Cluster) -> tf.distribute.Strategy:
+    servers.wait_for_servers(cluster)
     return tf.distribute.ParameterServerStrategy(cluster.resolver())
 
 

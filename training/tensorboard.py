@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from .checkpointing import Position
-from .recipes import TrainConfig
+from .train_config import TrainConfig
 
 _IMAGES_SHOWN = 16
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import re
 import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,20 +14,13 @@ from typing import TYPE_CHECKING, Any
 from .. import models
 from . import preprocessing as preprocessings
 from . import run_directory
-from .datasets import Dataset, load_dataset
-from .recipes import DEMO, TrainConfig
+from .datasets import read_class_names
+from .train_config import TrainConfig
 
 if TYPE_CHECKING:
     import keras
 
     from ..checkpoints.fitting import Ema
-
-# What measuring takes over from the run, and what of that is about the run's dataset alone.
-_READING = ("dataset", "batch_size", "max_bad_fraction")
-_WHERE = ("data_dir", "labels_offset")
-
-# TF-Slim's datasets come with a labels.txt of such lines: "0:daisy".
-_NUMBERED = re.compile(r"(\d+):(.+)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,8 +75,8 @@ def find(
         image_size: Height and width of the images, in pixels; the run's, else the model's own.
         preprocessing: One of `preprocessing.PREPROCESSINGS`; the run's, else the model's own, if
             None.
-        labels: A file with a class name a line, or with TF-Slim's lines `number:name`; the names
-            of the run if None.
+        labels: A file of class names, as `datasets.read_class_names` takes it; the names of the
+            run if None.
         ema: As in `checkpoints.restore`.
         options: More options of the model; `num_classes` is the run's, else the model's own.
 
@@ -108,7 +100,7 @@ def find(
     if not isinstance(num_classes, int) or num_classes < 1:
         raise ValueError(f"num_classes={num_classes!r} is not allowed: it has to be 1 or more.")
     if labels is not None:
-        class_names = read_labels(labels, num_classes)
+        class_names = _class_names_in(labels, num_classes)
     stage = stage or (run.stage if run else "native")
     models.check_stage(stage)
     image_size = image_size or (run.image_size if run else variant.input_size)
@@ -126,112 +118,6 @@ def find(
         ema=ema,
         run=run,
     )
-
-
-def read_labels(path: pathlib.Path, num_classes: int) -> tuple[str, ...]:
-    """Reads the names of classes.
-
-    Args:
-        path: A text file with a name a line, in the classes' order, or with TF-Slim's lines
-            `number:name`, in any order.
-        num_classes: How many there have to be.
-
-    Returns:
-        `num_classes` names.
-
-    Raises:
-        ValueError: There are more or fewer names, or a number is missing.
-        OSError: The file can't be read.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"'{path}' is not a text in UTF-8: a class name a line it takes."
-        ) from error
-    numbered = [_NUMBERED.fullmatch(line) for line in lines]
-    if lines and all(numbered):
-        names = {int(match[1]): match[2].strip() for match in numbered}
-        if len(names) < len(lines) or set(names) != set(range(len(names))):
-            raise ValueError(
-                f"'{path}' numbers its {len(lines)} classes otherwise than 0 to {len(lines) - 1}, "
-                "each once."
-            )
-        lines = [names[number] for number in range(len(names))]
-    if len(lines) != num_classes:
-        background = (
-            " (TF-Slim's class 0 is the background: put a line for it first)"
-            if len(lines) == num_classes - 1
-            else ""
-        )
-        raise ValueError(
-            f"'{path}' names {len(lines)} classes, and the model has {num_classes}: a line for "
-            f"each is needed{background}."
-        )
-    return tuple(lines)
-
-
-def data_settings(trained: TrainedModel, **given: Any) -> TrainConfig:
-    """The settings by which a dataset is read for a trained model.
-
-    Args:
-        trained: The model.
-        **given: Fields of `TrainConfig` about data, None for what the user left open: that is as
-            in the run, or else the default. Where the data is and its labels' offset are as in the
-            run for its own dataset only.
-
-    Returns:
-        Settings for `evaluation_batches`; what they say of training means nothing.
-
-    Raises:
-        ValueError: No dataset is known, or a setting is out of its range.
-    """
-    settings = {name: value for name, value in given.items() if value is not None}
-    if (run := trained.run) is not None:
-        is_the_runs = settings.get("dataset", run.dataset) == run.dataset
-        taken = _READING + _WHERE if is_the_runs else _READING
-        settings = {name: getattr(run, name) for name in taken} | settings
-    if "dataset" not in settings:
-        raise ValueError(
-            f"'{trained.checkpoint}' is not of a run of `shimzoo train`, which would name a "
-            "dataset: pass --dataset NAME."
-        )
-    settings |= {
-        "model": trained.model,
-        "stage": trained.stage,
-        "image_size": trained.image_size,
-        "preprocessing": trained.preprocessing,
-    }
-    # Fields without a default are about training, except those given.
-    training = {
-        field.name: getattr(DEMO.config, field.name)
-        for field in dataclasses.fields(TrainConfig)
-        if field.default is dataclasses.MISSING
-    }
-    return TrainConfig(**training | settings)
-
-
-def load_data(trained: TrainedModel, config: TrainConfig) -> Dataset:
-    """Loads the dataset that a trained model is to be measured on.
-
-    Args:
-        trained: The model.
-        config: What `data_settings` gave.
-
-    Returns:
-        The dataset.
-
-    Raises:
-        ValueError: It has another number of classes than the model.
-    """
-    dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
-    if len(dataset.class_names) != trained.num_classes:
-        raise ValueError(
-            f"{trained.model} from '{trained.checkpoint}' has {trained.num_classes} classes, and "
-            f"the dataset {dataset.name} has {len(dataset.class_names)}: choose a dataset of the "
-            "model's classes."
-        )
-    return dataset
 
 
 def load(trained: TrainedModel) -> tuple[keras.Model, str]:
@@ -274,6 +160,21 @@ def _run_of(checkpoint: pathlib.Path) -> tuple[TrainConfig | None, tuple[str, ..
             found = run_directory.RunDirectory(directory)
             return found.read_config(), found.read_class_names()
     return None, None
+
+
+def _class_names_in(path: pathlib.Path, num_classes: int) -> tuple[str, ...]:
+    names = read_class_names(path)
+    if len(names) == num_classes:
+        return names
+    background = (
+        " (TF-Slim's class 0 is the background: put a line for it first)"
+        if len(names) == num_classes - 1
+        else ""
+    )
+    raise ValueError(
+        f"'{path}' names {len(names)} classes, and the model has {num_classes}: a line for each is "
+        f"needed{background}."
+    )
 
 
 def _weights_of(run: run_directory.RunDirectory) -> pathlib.Path:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from .. import checkpoints, models
 from ..models.batch_norm import BatchNorm
 from .ema import MovingAverages
 from .optimizers import create_optimizer
-from .recipes import TrainConfig
 from .schedules import Schedule
+from .train_config import TrainConfig
 
 _NAMES_SHOWN = 3
 
@@ -73,6 +75,10 @@ class TrainingModel(keras.Model):
             steps_per_execution=config.steps_per_execution,
             auto_scale_loss=False,  # `create_optimizer` sees to it.
         )
+        if isinstance(tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy):
+            metrics = (self.metrics[0], accuracy)
+            sums = [variable for metric in metrics for variable in metric.variables]
+            _add_at_once([self._iterations(), *sums])
 
     def call(self, images: Any, training: bool = False) -> Any:
         """Logits `[B, classes]`; in training a model with an auxiliary head gives both by name."""
@@ -82,13 +88,24 @@ class TrainingModel(keras.Model):
         return {name: end_points[name] for name in ("Logits", "AuxLogits")}
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Keras' step; the averages follow."""
+        """Keras' step; the averages follow where it has updated the weights."""
+        if self.averages is None:
+            return super().train_step(data)
+        before = self._updates_done()
         logs = super().train_step(data)
-        if self.averages is not None:
-            done = keras.ops.cast(self._steps_done(), "int64")
-            updates = done // self._steps_per_update
-            self.averages.update(updates - 1, done % self._steps_per_update == 0)
+        self.averages.update(before, self._updates_done() > before)
         return logs
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Keras' step, but a batch counts by its images that could be read in the mean loss."""
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self(images, training=False)
+        loss = self.compute_loss(images, labels, logits, weights, training=False)
+        # `compute_loss` gives a replica's share of the mean over all of them.
+        loss *= tf.distribute.get_strategy().num_replicas_in_sync
+        count = keras.ops.shape(images)[0] if weights is None else keras.ops.sum(weights)
+        self._loss_tracker.update_state(loss, sample_weight=count)
+        return self.compute_metrics(images, labels, logits, weights)
 
     def compute_loss(
         self,
@@ -98,10 +115,18 @@ class TrainingModel(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Loss of the logits plus, in training, the weighted one of the auxiliary head's."""
+        """Loss of the logits plus, in training, the weighted one of the auxiliary head's.
+
+        In training it is the mean over all images, of which those of weight 0 have no loss; in a
+        test it is the mean over the others.
+        """
         targets = self._one_hot(y)
         if training:  # As TF1's losses smooth labels.
             targets = targets * (1.0 - self._smoothing) + self._smoothing / self._num_classes
+        elif sample_weight is not None:
+            # Keras' mean is over all rows, and those of weight 0 are no test images.
+            mean = keras.ops.mean(sample_weight)
+            sample_weight = keras.ops.divide_no_nan(sample_weight, mean)
         if not isinstance(y_pred, dict):
             return super().compute_loss(x, targets, y_pred, sample_weight, training)
         loss = super().compute_loss(x, targets, y_pred["Logits"], sample_weight, training)
@@ -121,12 +146,16 @@ class TrainingModel(keras.Model):
         with self.averages.in_use() if self.averages is not None else contextlib.nullcontext():
             checkpoints.save(self.net, path, format="h5")
 
-    def _steps_done(self) -> Any:
-        """Steps that the optimizer has seen; with a scaled loss, those with finite gradients."""
+    def _updates_done(self) -> Any:
+        """Updates of the weights so far, int64; a step whose scaled gradients overflow is none."""
+        return keras.ops.cast(self._iterations().value, "int64") // self._steps_per_update
+
+    def _iterations(self) -> keras.Variable:
+        """Counts the steps that the optimizer has taken."""
         optimizer = self.optimizer
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             optimizer = optimizer.inner_optimizer
-        return optimizer._iterations.value
+        return optimizer._iterations
 
     def _one_hot(self, labels: Any) -> Any:
         """Labels as distributions, float32 `[b, classes]`; soft ones are that already."""
@@ -215,6 +244,16 @@ def check_steps_per_execution(config: TrainConfig, steps: int) -> None:
             f"steps_per_execution={config.steps_per_execution} does not divide the {steps} steps "
             f"of an epoch: nearest that do are {', '.join(map(str, sorted(nearest)))}."
         )
+
+
+def _add_at_once(variables: Iterable[keras.Variable]) -> None:
+    """Lets workers that don't wait for each other add to the same variables.
+
+    Keras reads a variable, adds, and writes the sum, by which it loses what another worker has
+    added in between.
+    """
+    for variable in variables:
+        variable.assign_add = variable.value.assign_add
 
 
 def _freeze_others(net: keras.Model, trainable: str) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import io
 import json
 import random
@@ -19,7 +20,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shimzoo import checkpoints, models
-from shimzoo.checkpoints import candidates, conversion, skeletons
+from shimzoo.checkpoints import candidates, conversion, saving, skeletons
 from shimzoo.tests.checkpoints import formula_checkpoint
 from shimzoo.tests.data import goldens
 from shimzoo.tests.models import ladder_plan
@@ -118,6 +119,19 @@ def content(path, format):
 @settings(max_examples=1)
 @given(seed=st.integers(0, 2**32 - 1), classes=st.integers(1, 9))
 def test_converting_is_restoring_and_saving(tmp_path_factory, format, stage, seed, classes):
+    assert_equal_if_restored_and_saved(tmp_path_factory, format, stage, seed, classes)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("stage", models.STAGES)
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+@settings(max_examples=8)
+@given(seed=st.integers(0, 2**32 - 1), classes=st.integers(1, 9))
+def test_converting_many_is_restoring_and_saving(tmp_path_factory, format, stage, seed, classes):
+    assert_equal_if_restored_and_saved(tmp_path_factory, format, stage, seed, classes)
+
+
+def assert_equal_if_restored_and_saved(tmp_path_factory, format, stage, seed, classes):
     folder = tmp_path_factory.mktemp("equal")
     checkpoints.save(filled(NAME, "native", seed, num_classes=classes), folder / "source.ckpt")
     converted = path_in(folder / "converted", "model", format)
@@ -341,6 +355,11 @@ def test_a_model_without_values_has_the_variables_of_one_with_them(names, stage)
     assert described == expected
 
 
+def test_models_without_values_have_no_sizes_that_others_have_not():
+    with pytest.raises(ValueError, match="input_size=0 is not allowed"):
+        skeletons.make(NAME, input_size=0)
+
+
 def test_making_models_without_values_leaves_others_alone():
     made = skeletons.make(NAME)
     assert len(made.model.weights) == 137
@@ -348,7 +367,35 @@ def test_making_models_without_values_leaves_others_alone():
     other = models.create(NAME)  # Keras gives what waits its values at the end of such a making.
     assert all(map(skeletons.has_value, other.weights))
     assert not any(map(skeletons.has_value, made.model.weights))
-    assert all(map(skeletons.has_value, made.complete().weights))
+
+
+def test_collecting_garbage_goes_on_after_making_a_model():
+    with skeletons.without_garbage_collection():
+        assert not gc.isenabled()
+        skeletons.make(NAME)
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("stage", models.STAGES)
+def test_objects_with_lent_values_are_written_as_those_with_values(tmp_path, stage):
+    model, made = filled(NAME, stage, seed=1), skeletons.make(NAME, stage)
+    for variable, lent in zip(model.weights, made.model.weights, strict=True):
+        skeletons.lend(lent, variable.numpy)
+    for _ in range(2):  # Into two files where the older one is in one, which is there to the end.
+        checkpoints.save(model, tmp_path / "values", "tf2")
+        saving.write(made.model, tmp_path / "lent", "tf2", {}, made.waiting)
+        expected, written = (
+            tf.train.load_checkpoint(str(tmp_path / name)) for name in ("values", "lent")
+        )
+        dtypes = expected.get_variable_to_dtype_map()
+        assert written.get_variable_to_dtype_map() == dtypes
+        weights = [key for key, dtype in dtypes.items() if dtype.is_floating]
+        assert len(weights) == len(model.weights)  # The rest are the graph and dropout's states.
+        for key in weights:
+            np.testing.assert_array_equal(written.get_tensor(key), expected.get_tensor(key))
+    assert not any(map(skeletons.has_value, made.waiting))
+    tf.train.Checkpoint(model=model).read(str(tmp_path / "lent")).assert_existing_objects_matched()
 
 
 def test_an_archive_is_unpacked_once(prefix, tmp_path, monkeypatch):
@@ -386,7 +433,7 @@ def test_what_is_taken_along_is_not_left_out(prefix, tmp_path):
     )
     assert done.state == ("global_step",)
     assert done.source.left_out.keys() == {"excluded"}
-    assert str(done).splitlines()[0].endswith("; excluded 2, which keep their values.")
+    assert str(done).splitlines()[0].endswith("; excluded 2, which are made anew.")
     assert "left out" not in str(done)
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 from shimzoo import cli, models
 from shimzoo.cli import app
-from shimzoo.training import DEMO, published_recipes, run_directory
+from shimzoo.training import DEMO, published_recipes, run_directory, startup
 
 NAME = "mobilenet_v1_0.25_128"
 
@@ -126,8 +126,17 @@ def test_help_of_train_tells_every_default(capsys):
 
 
 def test_help_of_train_lists_the_recipes(capsys):
-    out = " ".join(shimzoo(capsys, "train", "--help")[1].split())
-    assert ", ".join(published_recipes.RECIPES) in out
+    out = shimzoo(capsys, "train", "--help")[1]
+    rows = [line.split() for line in out[out.index("  recipe ") :].splitlines()]
+    assert [row[0] for row in rows] == ["recipe", *published_recipes.RECIPES]
+    for name, *cells in rows[1:]:
+        recipe = published_recipes.RECIPES[name]
+        assert cells[0] == recipe.trains
+        assert recipe.settings["dataset"].startswith(cells[1])
+    shown = {row[0]: " ".join(row[3:]) for row in rows}
+    assert (shown["demo"], shown["inception_v1"]) == ("0.97", "0.698")
+    assert shown["mobilenet_v1"] == "0.415 to 0.709"
+    assert shown["flowers_inception_v1"] == ""
 
 
 def test_a_recipe_gives_what_is_not_said(capsys, monkeypatch):
@@ -146,6 +155,40 @@ def test_a_recipe_gives_what_is_not_said(capsys, monkeypatch):
     assert configs[0] == recipe.changed(epochs=3, staircase=False, dataset="digits")
     assert configs[1].trainable is None
     assert configs[1].exclude_head
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--recipe", "mobilenet_v2", "--model", "mobilenet_v2_0.5_160"], "0.6100, as published"),
+        (["--recipe", "mobilenet_v2_0.5_160"], "0.6100, as published"),
+        (["--recipe", "mobilenet_v2"], "0.7200, as its source says"),
+        (["--recipe", "resnet_v2_50"], "0.7560, as published (`shimzoo show resnet_v2_50` tells"),
+        (
+            ["--recipe", "inception_v3", "--epochs", "3"],
+            "0.7800, as published (`shimzoo show inception_v3` tells how); not the recipe's: epo",
+        ),
+        (["--recipe", "resnet_v1_200"], None),
+    ],
+)
+def test_what_a_run_is_expected_to_reach_is_told(capsys, tmp_path, monkeypatch, options, expected):
+    def stop():
+        raise ValueError("enough")
+
+    monkeypatch.setattr(startup, "import_tensorflow", stop)
+    data = ["--data-dir", str(tmp_path)]
+    code, out, err = shimzoo(capsys, "train", *options, *data, "--out", str(tmp_path / "run"))
+    assert (code, err) == (2, "shimzoo: error: enough\n")
+    assert out.startswith(f"expected test accuracy {expected}") if expected else out == ""
+
+
+def test_another_dataset_has_no_expected_accuracy(capsys, tmp_path, monkeypatch):
+    def stop():
+        raise ValueError("enough")
+
+    monkeypatch.setattr(startup, "import_tensorflow", stop)
+    command = ["train", "--recipe", "resnet_v1_50", "--dataset", "digits"]
+    assert shimzoo(capsys, *command, "--out", str(tmp_path / "run"))[1] == ""
 
 
 @pytest.mark.parametrize(
@@ -305,6 +348,7 @@ def test_ctrl_c_while_tensorflow_loads_is_one_line(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout.readline().startswith("expected ")
     assert process.stdout.readline() == "loading\n"
     process.send_signal(signal.SIGINT)
     assert process.communicate() == ("", "stopped before training began\n")

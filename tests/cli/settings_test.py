@@ -7,7 +7,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from shimzoo.cli import settings
-from shimzoo.training.recipes import TrainConfig
+from shimzoo.training.train_config import TrainConfig
 
 
 @dataclasses.dataclass

@@ -125,7 +125,15 @@ def test_images_that_cannot_be_read_are_named_and_counted(capsys, foreign, tmp_p
     bad = folder / "test" / "class 3" / "006.png"
     bad.write_bytes(bad.read_bytes()[:50])
     out = tmp_path / "out"
-    arguments = of_formula(foreign, "--dataset", f"folder:{folder}", "--out", out)
+    data = of_formula(foreign, "--dataset", f"folder:{folder}")
+    for command in (["evaluate", "--out", out], ["export", out]):
+        code, shown, err = shimzoo(capsys, *command, *data)
+        assert (code, shown) == (1, "")
+        line = err.splitlines()[-1]
+        assert line.startswith("shimzoo: error: 1 of 20 test images could not be used: ")
+        assert "more than the 0 that max_bad_fraction=0.01 allows" in line
+        assert not out.exists()
+    arguments = [*data, "--out", out, "--max-bad-fraction", 0.05]
     code, shown, err = shimzoo(capsys, "evaluate", *arguments)
     assert code == 0
     assert "1 of 20 test images could not be used" in err

@@ -2,16 +2,16 @@
 
 import pathlib
 import re
-import shlex
 
 import numpy as np
 import pytest
-from shimzoo import cli, training
 from shimzoo.tests.training import image_files
 from shimzoo.tests.training.prepared_datasets import prepare
 from shimzoo.training import datasets, preprocessing
 from shimzoo.training.input_check import check_input
 from shimzoo.training.input_pipeline import evaluation_batches, training_batches
+
+from .command_lines import arguments_of, options, trained_with
 
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
 COMMANDS = [
@@ -35,17 +35,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_commands_data_is_read(command, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    configs = []
-
-    def train(config, **_):
-        configs.append(config)
-        raise ValueError("as far as this")
-
-    monkeypatch.setattr(training, "train", train, raising=False)
-    program, *arguments = shlex.split(command)
-    assert program == "./zoo"
-    assert cli.main(arguments) == 2
-    (config,) = configs
+    config = trained_with(arguments_of(command), monkeypatch)
     dataset = datasets.load_dataset(config.dataset, config.data_dir, config.labels_offset)
     check_input(dataset, config)
     for batches in (
@@ -59,10 +49,11 @@ def test_the_commands_data_is_read(command, folder, monkeypatch):
         assert (weights.numpy() == 1).all()
 
 
-@pytest.mark.parametrize("option", sorted(set(re.findall(r"`?(--[a-z][a-z-]+)", PAGE))))
-def test_options_on_the_page_exist(option, capsys):
-    cli.main(["train", "--help"])
-    assert option in capsys.readouterr().out
+def test_options_on_the_page_exist():
+    named = set(re.findall(r"`?(--[a-z][a-z-]+)", PAGE))
+    assert len(named) > 10
+    # TensorFlow Datasets' own program spells its one with an underscore.
+    assert named - {"--data"} <= options("train")
 
 
 def test_the_tables_have_every_dataset_and_preprocessing():

@@ -43,6 +43,11 @@ def test_targets_name_every_import_as_a_dependency(files, targets):
     assert not missing, "\n".join(missing)
 
 
+def test_each_target_stands_once():
+    labels = [target.label for target in source_tree.targets()]
+    assert len(labels) == len(set(labels)), sorted({x for x in labels if labels.count(x) > 1})
+
+
 def test_dependencies_exist(targets):
     unknown = [
         f"{target.label} depends on {dep}"

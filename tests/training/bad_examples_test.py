@@ -10,8 +10,13 @@ import pytest
 import tensorflow as tf
 from shimzoo.tests.training import image_files
 from shimzoo.training import DEMO
-from shimzoo.training.bad_examples import EVALUATION, BadExamples, TooManyBadExamples
-from shimzoo.training.datasets import ArraySplit, Dataset, load_dataset
+from shimzoo.training.bad_examples import EVALUATION, BadExamples
+from shimzoo.training.datasets import (
+    ArraySplit,
+    Dataset,
+    TooManyBadExamples,
+    load_dataset,
+)
 from shimzoo.training.input_check import check_input
 from shimzoo.training.input_pipeline import evaluation_batches, training_batches
 

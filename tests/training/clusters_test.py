@@ -6,6 +6,7 @@ import sys
 import types
 
 import pytest
+import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 from shimzoo import cli
@@ -149,6 +150,7 @@ def test_slurm_tells_of_its_tasks(monkeypatch):
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
+        ({"SLURM_STEP_NUM_TASKS": "four"}, "SLURM_STEP_NUM_TASKS is 'four'"),
         ({"SLURM_STEP_NODELIST": "n[1"}, "no cluster of 4 tasks"),
         ({"SLURM_STEP_TASKS_PER_NODE": "1(x2)"}, "no cluster of 4 tasks"),
         (
@@ -161,6 +163,16 @@ def test_a_slurm_step_that_tells_of_no_cluster(monkeypatch, variables, message):
     slurm(monkeypatch, **variables)
     with pytest.raises(ValueError, match=message):
         clusters.find("multi_worker")
+
+
+class ConfigException(Exception):  # noqa: N818
+    """As Kubernetes' client has it."""
+
+
+class ApiException(Exception):  # noqa: N818
+    """As Kubernetes' client has it."""
+
+    reason = "Forbidden"
 
 
 class Pods:
@@ -179,13 +191,67 @@ class Pods:
 @pytest.fixture
 def pods(monkeypatch):
     client = types.ModuleType("kubernetes")
-    client.config = types.SimpleNamespace(load_incluster_config=lambda: None)
-    client.client = types.SimpleNamespace(CoreV1Api=Pods)
+    client.config = types.SimpleNamespace(
+        load_incluster_config=lambda: None, ConfigException=ConfigException
+    )
+    client.client = types.SimpleNamespace(CoreV1Api=Pods, ApiException=ApiException)
     for name, module in (("kubernetes", client), ("kubernetes.config", client.config)):
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "10")
     monkeypatch.setenv("JOB_COMPLETIONS", "12")
     monkeypatch.setenv("JOB_NAME", "digits")
+
+
+def fail(error):
+    def raise_it(*_, **__):
+        raise error
+
+    return raise_it
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ConfigException("Service host/port is not set."), "this is no pod of Kubernetes"),
+        (ApiException("(403)\nReason: Forbidden\n"), "not tell of the job's pods (Forbidden)"),
+        (urllib3.exceptions.HTTPError("no route"), "not tell of the job's pods (no route)"),
+    ],
+)
+def test_a_kubernetes_that_can_not_be_asked_is_a_line(pods, monkeypatch, capsys, error, message):
+    monkeypatch.setattr(sys.modules["kubernetes.config"], "load_incluster_config", fail(error))
+    assert cli.main(["train", "--strategy", "multi_worker"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_without_kubernetes_client_it_is_said_how_to_install_it(pods, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    assert cli.main(["train", "--strategy", "multi_worker"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("not installed: pip install kubernetes, or set TF_CONFIG.")
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"JOB_COMPLETIONS": "two"}, "JOB_COMPLETIONS is 'two', and has to be a number"),
+        ({"JOB_COMPLETION_INDEX": "-1"}, "JOB_COMPLETION_INDEX is '-1'"),
+        ({"JOB_COMPLETIONS": "10"}, "this is number 10, and JOB_COMPLETIONS is 10"),
+    ],
+)
+def test_numbers_that_kubernetes_can_not_have_are_told(pods, monkeypatch, variables, message):
+    monkeypatch.setattr(Pods, "phase", "Running", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=message):
+        clusters.find("multi_worker")
+
+
+def test_pods_that_are_not_there_are_told(pods, monkeypatch):
+    nothing = types.SimpleNamespace(items=[])
+    monkeypatch.setattr(Pods, "list_pod_for_all_namespaces", lambda self, label_selector: nothing)
+    with pytest.raises(ValueError, match=r"has 0 pods of job 'digits'.*JOB_COMPLETIONS is 12"):
+        clusters.find("multi_worker")
 
 
 def test_kubernetes_tells_of_a_jobs_pods_in_their_order(pods, monkeypatch):

@@ -9,7 +9,10 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 from shimzoo.tests.training import image_files
+from shimzoo.tests.training.reading import examples
 from shimzoo.training.datasets import ArraySplit, Dataset, Subset, fashion_mnist, load_dataset
+from shimzoo.training.datasets.dataset import held
+from shimzoo.training.datasets.labels_offset import with_labels_offset
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +23,7 @@ def digits():
 def read(split):
     """All labels, and all images decoded."""
     images, labels = [], []
-    for example in split.examples(None):
+    for example in examples(split):
         image = example["image"]
         images.append((tf.io.decode_image(image) if image.dtype == tf.string else image).numpy())
         labels.append(int(example["label"]))
@@ -56,7 +59,7 @@ def test_an_order_has_every_number_once_and_follows_from_the_seed(count, seed):
 
 def test_examples_come_in_the_order_asked_for(digits):
     seed = tf.constant([3, 4])
-    labels = [int(example["label"]) for example in digits.test.examples(seed)]
+    labels = [int(example["label"]) for example in examples(digits.test, seed)]
     np.testing.assert_array_equal(labels, digits.test.labels[digits.test.order(seed).numpy()])
 
 
@@ -207,34 +210,39 @@ def labelled(labels, classes):
 
 
 def test_an_offset_of_1_leaves_out_an_empty_background():
-    dataset = labelled([1, 2, 3, 3], 4).with_labels_offset(1)
+    dataset = with_labels_offset(labelled([1, 2, 3, 3], 4), 1)
     assert dataset.class_names == ("1", "2", "3")
     assert read(dataset.train)[1] == [0, 1, 2, 2]
     assert dataset.train.num_classes == 3
 
 
 def test_an_offset_of_minus_1_puts_a_background_in_front():
-    dataset = labelled([0, 1, 2], 3).with_labels_offset(-1)
+    dataset = with_labels_offset(labelled([0, 1, 2], 3), -1)
     assert dataset.class_names == ("background", "0", "1", "2")
     assert read(dataset.test)[1] == [1, 2, 3]
 
 
 def test_offsets_that_are_not_for_a_dataset_are_refused():
     with pytest.raises(ValueError, match=r"labels_offset=1 is not for few.*class 0 \(0\)"):
-        labelled([0, 1], 2).with_labels_offset(1)
+        with_labels_offset(labelled([0, 1], 2), 1)
     with pytest.raises(ValueError, match="leaves no class of the 2"):
-        labelled([1, 1], 2).with_labels_offset(2)
+        with_labels_offset(labelled([1, 1], 2), 2)
 
 
-def test_a_head_of_another_number_of_classes_is_told_apart():
-    dataset = labelled([0, 1, 2], 3)
-    dataset.check_classes(3, "the model")
-    with pytest.raises(ValueError, match=r"has 3 classes and the model has 4.*labels_offset=-1"):
-        dataset.check_classes(4, "the model")
-    with pytest.raises(ValueError, match="labels_offset=1"):
-        dataset.check_classes(2, "the model")
-    with pytest.raises(ValueError, match="train a new head"):
-        dataset.check_classes(1000, "the model")
+@pytest.mark.parametrize("offset", [-1, -2, 0, 1])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_no_offset_makes_a_class_of_a_missing_label(offset, is_known):
+    dataset = labelled([-1, 2, 1], 3)
+    if not is_known:
+        dataset.train.labels = None
+        dataset.train.__dict__["_tensors"] = (held(dataset.train.images), held([-1, 2, 1]))
+    shifted = with_labels_offset(dataset, offset).train
+    missing, *labels = read(shifted)[1]
+    assert labels == [2 - offset, 1 - offset]
+    # Neither a class, nor one that the offset leaves out.
+    assert missing < -len(shifted.left_out)
+    if is_known:
+        assert shifted.labels.tolist() == [missing, *labels]
 
 
 def test_a_subset_has_the_examples_of_its_numbers(digits):

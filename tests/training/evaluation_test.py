@@ -11,6 +11,8 @@ import pytest
 import sklearn.metrics
 import tensorflow as tf
 from shimzoo.training import evaluation, evaluation_files
+from shimzoo.training.bad_examples import EVALUATION, BadExamples
+from shimzoo.training.datasets import ArraySplit, TooManyBadExamples
 
 
 def draw_batch(seed, images, classes):
@@ -86,33 +88,27 @@ def test_logits_that_are_no_numbers_are_an_error(value):
         tallied(labels, logits)
 
 
-def dataset(labels, weights=None, batch_size=4):
+def dataset(labels, batch_size=4):
     images = np.arange(len(labels), dtype=np.float32).reshape(-1, 1, 1, 1)
-    arrays = (images, labels) if weights is None else (images, labels, weights)
-    return tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size)
+    weights = np.ones(len(labels), np.float32)
+    return tf.data.Dataset.from_tensor_slices((images, labels, weights)).batch(batch_size)
 
 
-def test_padding_is_neither_an_image_nor_a_bad_one():
-    labels, weights = np.arange(8, dtype=np.int32), np.array([1, 0, 1, 1, 1, 1, 0, 0], np.float32)
-    batches = list(evaluation.numpy_batches(dataset(labels, weights), num_images=6))
-    assert [len(images) for images, _, _ in batches] == [4, 2]
-    np.testing.assert_array_equal(np.concatenate([b[1] for b in batches]), labels[:6])
-    assert [float(w.sum()) for _, _, w in batches] == [3, 2]
-
-
-def test_batches_come_without_weights_and_with_soft_labels_too():
-    labels = np.arange(6, dtype=np.int32)
-    for given in (labels, np.eye(6, dtype=np.float32)):
-        batches = list(evaluation.numpy_batches(dataset(given), 6, max_batches=1))
-        assert len(batches) == 1
-        np.testing.assert_array_equal(batches[0][1], labels[:4])
-        np.testing.assert_array_equal(batches[0][2], np.ones(4))
+def test_too_many_bad_images_end_an_evaluation_at_once():
+    split = ArraySplit(np.zeros([8, 1, 1, 1], np.uint8), np.arange(8), 8)
+    bad = BadExamples(split, 1 / 8, "test")
+    batches = evaluation.numpy_batches(dataset(np.arange(8, dtype=np.int32), 2), bad=bad)
+    bad.note([EVALUATION], [3])
+    next(batches)
+    bad.note([EVALUATION], [5])
+    with pytest.raises(TooManyBadExamples, match=r"2 of 8 test images .*more than the 1 that"):
+        next(batches)
 
 
 @pytest.mark.parametrize(("max_batches", "images"), [(None, 10), (2, 8), (3, 10), (9, 10)])
 def test_the_number_of_images_is_known_before(max_batches, images):
     labels = np.zeros(10, np.int32)
-    batches = evaluation.numpy_batches(dataset(labels), 10, max_batches)
+    batches = evaluation.numpy_batches(dataset(labels), max_batches)
     assert sum(len(batch[0]) for batch in batches) == images
     assert evaluation.images_measured(10, 4, max_batches) == images
 

@@ -132,17 +132,21 @@ def test_workers_who_can_not_share_a_batch_evenly_are_refused(few):
         training_batches(few, CONFIG, num_workers=3)
 
 
-def test_only_a_workers_own_images_are_read(few):
-    read = []
+def watched(split, read):
+    """The same split, which takes down the numbers of what is read of it."""
 
     class Watched(ArraySplit):
         def read(self, index):
             tf.numpy_function(lambda number: read.append(int(number)), [index], [])
             return super().read(index)
 
-    watched = Watched(few.images, few.labels, 30)
+    return Watched(split.images, split.labels, split.num_classes)
+
+
+def test_only_a_workers_own_images_are_read(few):
+    read = []
     config = dataclasses.replace(CONFIG, epochs=1)
-    own = batches(watched, config, 0, 2, 1)
+    own = batches(watched(few, read), config, 0, 2, 1)
     assert sorted(read) == sorted(np.concatenate([labels for _, labels, _ in own]).tolist())
     assert len(read) == 12
 
@@ -192,9 +196,27 @@ def test_every_step_has_the_same_shapes_as_compilers_need_them(name, digits):
 
 
 def test_the_test_part_comes_once_in_its_order_with_its_rest(few):
-    labels = [labels.numpy() for _, labels, _ in evaluation_batches(few, CONFIG)]
+    batches = evaluation_batches(few, CONFIG)
+    assert batches.cardinality() == 4  # Keras warns of what it can't count.
+    labels = [labels.numpy() for _, labels, _ in batches]
     assert [len(batch) for batch in labels] == [8, 8, 8, 6]
     assert np.concatenate(labels).tolist() == list(range(30))
+
+
+@hypothesis.settings(max_examples=10)
+@hypothesis.given(batch_size=st.integers(1, 31), workers=st.integers(1, 5))
+def test_workers_test_on_the_batches_of_one_process_between_them(few, batch_size, workers):
+    config = dataclasses.replace(CONFIG, batch_size=batch_size)
+    read = [[] for _ in range(workers)]
+    shares = [
+        list(evaluation_batches(watched(few, own), config, None, workers, i))
+        for i, own in enumerate(read)
+    ]
+    for own, tested in zip(read, shares, strict=True):
+        assert sorted(own) == [label for batch in tested for label in batch[1].numpy()]
+    for number, batch in enumerate(evaluation_batches(few, config)):
+        assert_same(batch, shares[number % workers].pop(0))
+    assert shares == [[]] * workers
 
 
 def test_a_batch_of_more_images_than_there_are_is_refused(few):

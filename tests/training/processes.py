@@ -1,11 +1,17 @@
 """Runs as processes of their own: alone, and as the tasks of a cluster on this machine."""
 
+import atexit
 import contextlib
+import errno
+import fcntl
 import json
 import os
+import pathlib
+import random
 import socket
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import tensorflow as tf
@@ -14,65 +20,110 @@ from shimzoo.training.run_directory import RunDirectory
 
 # Long enough for a machine that does much else at the same time.
 DEADLINE_S = 300
+# Below those that systems give out by themselves, to whoever asks for any port.
+_PORTS = range(20_000, 32_000)
+
+
+def _reserve(count):
+    """The first of so many ports in a row that are free.
+
+    They stay locked as long as this process runs: no other test gets them.
+    """
+    while True:
+        first = random.randrange(_PORTS.start, _PORTS.stop - count)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    path = pathlib.Path(tempfile.gettempdir()) / f"shimzoo-test-port-{port}"
+                    lock = stack.enter_context(open(path, "w"))
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    socket.create_server(("localhost", port)).close()
+            except OSError as error:
+                if error.errno not in (errno.EWOULDBLOCK, errno.EADDRINUSE):
+                    raise
+                continue
+            atexit.register(stack.pop_all().close)
+            return first
 
 
 def free_addresses(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("localhost", 0))
-        return [f"localhost:{one.getsockname()[1]}" for one in sockets]
+    first = _reserve(count)
+    return [f"localhost:{port}" for port in range(first, first + count)]
 
 
 def free_port_pair():
     """A port that is free, and the next one too."""
-    while True:
-        (address,) = free_addresses(1)
-        port = int(address.rpartition(":")[2])
-        with contextlib.suppress(OSError), socket.create_server(("localhost", port + 1)):
-            return port
+    return _reserve(2)
 
 
 @contextlib.contextmanager
-def started(job, **variables):
-    """A process that runs `training_job`; killed at the end, should it still be there."""
-    environ = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"} | variables
-    process = subprocess.Popen(
-        [sys.executable, "-m", "shimzoo.tests.training.training_job", json.dumps(job)],
-        env=environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def started(command, environ=None):
+    """A process and the file that all its output goes to; killed at the end, if it still runs."""
+    # A pipe would fill up and hold the process while this one waits for another.
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(
+            command, env=environ, stdout=output, stderr=subprocess.STDOUT, text=True
+        )
+        try:
+            yield process, output
+        finally:
+            process.kill()
+            process.wait()
 
 
-def run(job, **variables):
+def results_of(commands, environs):
+    """The exit code and all output of processes that run at the same time."""
+    with contextlib.ExitStack() as stack:
+        both = [
+            stack.enter_context(started(command, environ))
+            for command, environ in zip(commands, environs, strict=True)
+        ]
+        for process, _ in both:
+            process.wait(timeout=DEADLINE_S)
+        return [(process.returncode, _text(output)) for process, output in both]
+
+
+def _text(file):
+    file.seek(0)
+    return file.read()
+
+
+def _job_command(job):
+    return [sys.executable, "-m", "shimzoo.tests.training.training_job", json.dumps(job)]
+
+
+def _environ(**variables):
+    environ = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
+    return environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | variables
+
+
+def run(job):
     """The exit code and all output of a run in one process."""
-    with started(job, **variables) as process:
-        output, _ = process.communicate(timeout=DEADLINE_S)
-    return process.returncode, output
+    (result,) = results_of([_job_command(job)], [_environ()])
+    return result
+
+
+def task_environs(roles):
+    """What each task of a new cluster finds in its environment, by TF_CONFIG."""
+    cluster = {}
+    for role, address in zip(roles, free_addresses(len(roles)), strict=True):
+        cluster.setdefault(role, []).append(address)
+    tasks = [
+        {"type": role, "index": roles[:number].count(role)} for number, role in enumerate(roles)
+    ]
+    return [_environ(TF_CONFIG=json.dumps({"cluster": cluster, "task": task})) for task in tasks]
 
 
 def run_cluster(jobs, roles, environment=None):
-    """The same of all tasks of a cluster, whose roles and jobs stand in the same order."""
-    addresses = free_addresses(len(roles))
-    cluster = {}
-    for role, address in zip(roles, addresses, strict=True):
-        cluster.setdefault(role, []).append(address)
-    with contextlib.ExitStack() as stack:
-        processes = []
-        for number, (job, role) in enumerate(zip(jobs, roles, strict=True)):
-            index = roles[:number].count(role)
-            config = {"cluster": cluster, "task": {"type": role, "index": index}}
-            variables = environment(number) if environment else {"TF_CONFIG": json.dumps(config)}
-            processes.append(stack.enter_context(started(job, **variables)))
-        outputs = [process.communicate(timeout=DEADLINE_S)[0] for process in processes]
-    return [(p.returncode, output) for p, output in zip(processes, outputs, strict=True)]
+    """The same of all tasks of a cluster, whose roles and jobs stand in the same order.
+
+    `environment` gives other variables than TF_CONFIG, by the number of the task.
+    """
+    if environment is None:
+        environs = task_environs(roles)
+    else:
+        environs = [_environ(**environment(number)) for number in range(len(roles))]
+    return results_of(map(_job_command, jobs), environs)
 
 
 def final_weights(out, config):
@@ -86,7 +137,7 @@ def final_weights(out, config):
 def metrics(out):
     """The lines of `metrics.jsonl`, without what differs from run to run."""
     timed = ("seconds", "images_per_second", "input_wait_s")
-    lines = RunDirectory(out).read_metrics()
+    lines = RunDirectory(out).read_lines()
     return [{k: v for k, v in line.items() if k not in timed} for line in lines]
 
 

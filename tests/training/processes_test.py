@@ -1,13 +1,20 @@
 """Runs of several processes: they train as one, and go on after one of them was killed."""
 
+import contextlib
+import dataclasses
+import functools
+import io
 import json
 import math
 import signal
 
 import pytest
 import tensorflow as tf
+from shimzoo.training import DEMO, TrainingInterrupted, run, train
 
 from . import processes
+from .few_digits import load_few
+from .stops import signal_at
 
 MIRRORED = {"strategy": "mirrored", "replicas": 2}
 SPREAD = {"strategy": "multi_worker"}
@@ -35,14 +42,22 @@ def job(out, strategy, **more):
     return {"config": SETTINGS | strategy, "out": str(out), "without_label": BAD, **more}
 
 
+def train_here(out, strategy, **options):
+    """A run in this process, which conftest.py has given two devices."""
+    config = dataclasses.replace(DEMO.config, **(SETTINGS | strategy))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "load_dataset", functools.partial(load_few, without_label=BAD))
+        train(config, out=out, **options)
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """The directory of a run of one process with two replicas."""
     out = tmp_path_factory.mktemp("alone") / "run"
-    code, output = processes.run(job(out, MIRRORED))
-    assert code == 0, output
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        train_here(out, MIRRORED)
     for number, part in ((100, "training"), (40, "test")):
-        assert f"{len(BAD)} of {number} {part} images could not be used" in output
+        assert f"{len(BAD)} of {number} {part} images could not be used" in output.getvalue()
     return out
 
 
@@ -51,7 +66,8 @@ def assert_ok(results):
         assert code == 0, output
 
 
-@pytest.mark.parametrize("origin", ["TF_CONFIG", pytest.param("SLURM", marks=pytest.mark.large)])
+@pytest.mark.large
+@pytest.mark.parametrize("origin", ["TF_CONFIG", "SLURM"])
 def test_two_workers_train_as_one_process_with_two_replicas(alone, origin, tmp_path):
     out = tmp_path / "run"
     port = processes.free_port_pair()
@@ -71,59 +87,79 @@ def test_two_workers_train_as_one_process_with_two_replicas(alone, origin, tmp_p
     processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
     record = json.loads((out / "config.json").read_text())["resolved"]
     assert (record["strategy"], record["replicas"]) == ("multi_worker", 2)
-    # One of them tells what goes on and writes.
-    assert ["3 epochs of 5 steps" in output for _, output in results] == [True, False]
+    # One of them tells what goes on, writes, and has what the run gave.
+    for told in ("3 epochs of 5 steps", "ended with a result"):
+        assert [told in output for _, output in results] == [True, False]
 
 
 def test_a_run_on_two_replicas_goes_on_where_it_was(alone, tmp_path):
     out = tmp_path / "run"
-    code, output = processes.run(job(out, MIRRORED, step=7, signal=signal.SIGTERM))
-    assert code == 128 + signal.SIGTERM, output
-    code, output = processes.run(job(out, MIRRORED, resume=True))
-    assert code == 0, output
+    with pytest.MonkeyPatch.context() as patch:
+        signal_at(patch, 7, signal.SIGTERM)
+        with pytest.raises(TrainingInterrupted):
+            train_here(out, MIRRORED)
+    train_here(out, MIRRORED, resume=True)
     processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
 
 
-def test_workers_stop_together_when_one_is_to_stop_and_go_on_where_they_were(alone, tmp_path):
+def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_replicas(
+    alone, tmp_path
+):
     out = tmp_path / "run"
-    preempted = job(out, SPREAD, step=7, signal=signal.SIGTERM)
+    # With an epoch's last step, one of them is told to stop: both do, before the test.
+    preempted = job(out, SPREAD, step=5, signal=signal.SIGTERM)
     results = processes.run_cluster([job(out, SPREAD), preempted], ["worker"] * 2)
     assert [code for code, _ in results] == [128 + signal.SIGTERM] * 2, results
-    assert (out / "checkpoints" / "step-7.index").exists()
-    assert_ok(processes.run_cluster([job(out, SPREAD, resume=True)] * 2, ["worker"] * 2))
-    processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
-
-
-def test_after_a_worker_was_killed_all_start_again_and_end_as_if_nothing_was(alone, tmp_path):
-    out = tmp_path / "run"
-    killed = job(out, SPREAD, step=12, signal=signal.SIGKILL)
-    (chief, output), (worker, _) = processes.run_cluster([job(out, SPREAD), killed], ["worker"] * 2)
+    assert (out / "checkpoints" / "step-5.index").exists()
+    assert not (out / "metrics.jsonl").exists()
+    # In mid-epoch, one of them is killed; the last checkpoint is of the epoch before.
+    killed = job(out, SPREAD, step=12, signal=signal.SIGKILL, resume=True)
+    (chief, output), (worker, _) = processes.run_cluster(
+        [job(out, SPREAD, resume=True), killed], ["worker"] * 2
+    )
     assert worker == -signal.SIGKILL
     assert chief == 1, output
     assert "error: The run in" in output
     assert "--resume continues it" in output
-    assert_ok(processes.run_cluster([job(out, SPREAD, resume=True)] * 2, ["worker"] * 2))
+    results = processes.run_cluster([job(out, SPREAD, resume=True)] * 2, ["worker"] * 2)
+    assert_ok(results)
     processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
+    # One of them tells what goes on and writes.
+    assert ["resumed  after 10 of 15 steps" in output for _, output in results] == [True, False]
+    record = json.loads((out / "config.json").read_text())["resolved"]
+    assert (record["strategy"], record["replicas"]) == ("multi_worker", 2)
 
 
 @pytest.mark.large
-def test_workers_with_other_settings_are_told_before_training(tmp_path):
-    other = job(tmp_path / "run", SPREAD)
-    other["config"] = other["config"] | {"learning_rate": 0.5}
-    results = processes.run_cluster([job(tmp_path / "run", SPREAD), other], ["worker"] * 2)
-    for code, output in results:
+def test_workers_with_other_settings_are_told_before_anything_is_written(tmp_path):
+    out = tmp_path / "run"
+    rates = (0.25, 0.5)
+    jobs = [job(out, SPREAD | {"learning_rate": rate}) for rate in rates]
+    results = processes.run_cluster(jobs, ["worker"] * 2)
+    for (code, output), rate in zip(results, rates, strict=True):
         assert code == 2, output
-        assert "don't have the same settings" in output
+        assert f"don't have the same settings: learning_rate is {rate} here, and not" in output
+    assert not out.exists()
 
 
 def test_a_worker_with_a_parameter_server_trains_as_one_device(tmp_path):
     # Devices round differently now and then, and each later step multiplies that.
     short = {"epochs": 1}
-    code, output = processes.run(job(tmp_path / "one", {"strategy": "one_device"} | short))
-    assert code == 0, output
+    train_here(tmp_path / "one", {"strategy": "one_device"} | short)
     out = tmp_path / "served"
     assert_ok(processes.run_cluster([job(out, SERVED | short)] * 3, ["chief", "ps", "worker"]))
     processes.assert_same_run(out, tmp_path / "one", SETTINGS, TOLERANCE)
+
+
+@pytest.mark.large
+def test_a_checkpoint_has_the_steps_that_workers_had_under_way(tmp_path):
+    out = tmp_path / "run"
+    chief = job(out, SERVED, step=7, signal=signal.SIGTERM)
+    roles = ["chief", "ps", "worker", "worker"]
+    results = processes.run_cluster([chief, *[job(out, SERVED)] * 3], roles)
+    assert results[0][0] == 128 + signal.SIGTERM, results[0]
+    assert updates(out) == 7
+    assert (out / "checkpoints" / "step-7.index").exists()
 
 
 @pytest.mark.large
@@ -134,10 +170,12 @@ def test_two_workers_with_two_parameter_servers_take_all_steps_between_them(tmp_
     assert_ok(processes.run_cluster([job(out, slow)] * 5, roles))
     assert [line["step"] for line in processes.metrics(out)] == [5, 10, 15]
     assert all(math.isfinite(line["test_loss"]) for line in processes.metrics(out))
+    assert updates(out) == 15
+
+
+def updates(out):
+    """Updates of the weights that a run's last checkpoint has."""
     checkpoint = tf.train.load_checkpoint(str(out / "checkpoints"))
-    (iterations,) = (
-        checkpoint.get_tensor(name)
-        for name in checkpoint.get_variable_to_shape_map()
-        if "optimizer/_iterations" in name
-    )
-    assert iterations == 15
+    names = checkpoint.get_variable_to_shape_map()
+    (iterations,) = (name for name in names if "optimizer/_iterations" in name)
+    return checkpoint.get_tensor(iterations)

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 from shimzoo.tests.training import image_files
+from shimzoo.tests.training.reading import examples
 from shimzoo.training.datasets import load_dataset
 from shimzoo.training.datasets.record_files import RecordSplit, index_records
-from shimzoo.training.datasets.slim_records import read_labels
 
 
 def as_label(record):
@@ -113,9 +113,9 @@ def test_slims_files_are_found(tmp_path, layout, way):
     dataset = load_dataset("tfrecord:" + way.format(folder=tmp_path, layout=layout))
     assert (len(dataset.train), len(dataset.test)) == (7, 2)
     assert dataset.class_names == ("class 0", "class 1", "class 2")
-    labels = [int(example["label"]) for example in dataset.test.examples(None)]
+    labels = [int(example["label"]) for example in examples(dataset.test)]
     assert labels == [7 % 3, 8 % 3]
-    image = next(iter(dataset.test.examples(None)))["image"]
+    image = examples(dataset.test)[0]["image"]
     assert (tf.io.decode_image(image).numpy() == image_files.pixels(7)).all()
 
 
@@ -140,31 +140,3 @@ def test_files_without_labels_or_a_test_part_are_told(tmp_path):
     (tmp_path / "labels.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"labels\.txt.*0:daisy"):
         load_dataset(f"tfrecord:{tmp_path}")
-
-
-NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
-
-
-@hypothesis.given(st.lists(NAMES, min_size=1, max_size=12), st.randoms(use_true_random=False))
-def test_class_names_are_read_in_the_order_of_their_numbers(folder, names, random):
-    lines = [f"{number}:{name}\n" for number, name in enumerate(names)]
-    random.shuffle(lines)
-    (folder / "labels.txt").write_text("".join(lines), "utf-8")
-    assert read_labels(folder / "labels.txt") == tuple(names)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("0:a\n2:c\n", "names no class 1"),
-        ("", "names no class 0"),
-        ("0:a\n0:b\n", "line '0:b'"),
-        ("a\n", "line 'a'"),
-        ("0:\n", "line '0:'"),
-        ("-1:a\n", "line '-1:a'"),
-    ],
-)
-def test_damaged_class_names_are_refused(tmp_path, text, message):
-    (tmp_path / "labels.txt").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_labels(tmp_path / "labels.txt")

@@ -33,6 +33,8 @@ def run(tmp_path):
         "checkpoints/checkpoint",
         "checkpoints/step-22.index",
         "checkpoints/step-22.data-00000-of-00001",
+        "checkpoints/damaged/step-33.index",
+        "checkpoints/damaged/step-33.data-00000-of-00001",
         "checkpoints/step-44_temp/part-00000-of-00001.data-00000-of-00001.tempstate7",
         ".final.weights.h5.a7_x/final.weights.h5",
         "tensorboard/train/events.out.tfevents.1.host.2.0.v2",
@@ -83,7 +85,7 @@ def test_a_run_is_only_replaced_on_request(run):
 
 
 def test_overwrite_leaves_nothing_of_the_old_run(run):
-    replaced(run.path).create({"config": dataclasses.asdict(CONFIG)})
+    replaced(run.path).create({"config": dataclasses.asdict(CONFIG)}, overwrite=True)
     assert {entry.name for entry in run.path.iterdir()} == {"config.json", ".lock"}
     assert "old" not in run.config_json.read_text()
 
@@ -106,7 +108,9 @@ def test_overwrite_refuses_a_directory_with_somebody_elses_file(run, name):
         replaced(run.path)
     assert str(run.path) in str(raised.value)
     # And should the file come between the check and the replacement, it stays.
-    run.create({})
+    with pytest.raises(FileExistsError, match="is not part of a training run"):
+        run.create({}, overwrite=True)
+    assert run.read_config() == CONFIG
     assert mine.read_text() == "mine"
 
 
@@ -163,6 +167,28 @@ def test_resuming_needs_the_same_settings(run):
     assert "epochs" not in str(raised.value)
 
 
+def test_what_decides_nothing_of_the_result_may_change(run):
+    config = dataclasses.replace(CONFIG, dataset="fashion_mnist", data_dir="/here")
+    run.record_settings(config)
+    other = dataclasses.replace(
+        config,
+        data_dir="/elsewhere",
+        keep=7,
+        log_every=1,
+        max_bad_fraction=0.5,
+        profile=(1, 2),
+        save_every=None,
+    )
+    assert resumed(run.path, other).path == run.path
+    run.record_settings(other)
+    assert resumed(run.path, other).read_config() == other
+    record = json.loads(run.config_json.read_text())
+    for name in ("data_dir", "keep", "log_every", "max_bad_fraction", "profile", "save_every"):
+        del record["config"][name]  # As an older version, which had no such setting.
+    run.config_json.write_text(json.dumps(record))
+    assert run.read_config() == dataclasses.replace(config, data_dir=None)
+
+
 @pytest.mark.parametrize("choice", [resumed, replaced])
 def test_a_run_in_use_is_left_alone(run, choice):
     with run.in_use():
@@ -180,6 +206,19 @@ def test_a_new_directory_is_taken_by_one_process_only(tmp_path):
         pass
 
 
+def test_of_two_processes_with_a_new_directory_one_wins_and_the_other_leaves_its_run_alone(
+    tmp_path,
+):
+    first, second = fresh(tmp_path / "run"), fresh(tmp_path / "run")
+    with first.in_use():
+        first.create({"config": dataclasses.asdict(CONFIG)})
+        first.append_metrics({"epoch": 1, "step": 22})
+    with second.in_use(), pytest.raises(FileExistsError, match="has a run already"):
+        second.create({"config": dataclasses.asdict(dataclasses.replace(CONFIG, epochs=1))})
+    assert first.read_config() == CONFIG
+    assert len(first.read_metrics()) == 1
+
+
 def test_settings_of_another_version_are_told_from_a_bad_value(run):
     record = json.loads(run.config_json.read_text())
     of_newer = {**record["config"], "no_longer_there": 1}
@@ -195,12 +234,22 @@ def test_metrics_survive_a_line_that_was_cut_off(run):
     with open(run.metrics_jsonl, "a") as file:
         file.write('{"epoch": 3, "st')
     assert [line["epoch"] for line in run.read_metrics()] == [1, 2]
-    run.keep_metrics_until(43, run.read_metrics())
+    run.keep_metrics_until(43, run.read_lines())
     run.append_metrics({"epoch": 2, "step": 44, "again": True})
     assert run.read_metrics() == [
         {"epoch": 1, "step": 22},
         {"epoch": 2, "step": 44, "again": True},
     ]
+
+
+def test_lines_within_epochs_stand_beside_those_of_whole_epochs(run):
+    for step in (30, 40):
+        run.append_metrics({"step": step})
+    run.append_metrics({"epoch": 2, "step": 44}, is_durable=True)
+    assert [line["step"] for line in run.read_lines()] == [22, 30, 40, 44]
+    assert [line["epoch"] for line in run.read_metrics()] == [1, 2]
+    run.keep_metrics_until(33, run.read_lines())
+    assert [line["step"] for line in run.read_lines()] == [22, 30]
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path):

@@ -13,10 +13,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo import checkpoints, cli, models
-from shimzoo.training import DEMO, TrainingInterrupted, callbacks, input_pipeline, run, train
+from shimzoo.training import (
+    DEMO,
+    TrainingInterrupted,
+    callbacks,
+    datasets,
+    input_pipeline,
+    run,
+    train,
+)
 from shimzoo.training.run_directory import RunDirectory
 
 from .few_digits import load_few
+from .stops import signal_at
 
 STEPS, EPOCHS = 6, 3
 CONFIG = dataclasses.replace(
@@ -37,18 +46,6 @@ def _few_digits():
 def whole(tmp_path_factory):
     """The result of a run that nothing interrupted."""
     return train(CONFIG, out=tmp_path_factory.mktemp("whole") / "run")
-
-
-def signal_at(patch, step, number=signal.SIGINT):
-    """Lets a signal come in during a training step."""
-    count = callbacks.CountSteps.on_train_batch_end
-
-    def count_and_signal(self, batch, logs=None):
-        count(self, batch, logs)
-        if self._position.step == step:
-            signal.raise_signal(number)
-
-    patch.setattr(callbacks.CountSteps, "on_train_batch_end", count_and_signal)
 
 
 @pytest.fixture
@@ -200,14 +197,16 @@ def cut_off(checkpoint):
     file.write_bytes(file.read_bytes()[:100])
 
 
-def test_after_a_damaged_checkpoint_the_one_before_is_taken_and_named(whole, stopped, capsys):
+def test_after_a_damaged_checkpoint_the_one_before_is_taken_and_kept(whole, stopped, capsys):
     cut_off(stopped / "checkpoints" / "step-13")
     result = train(CONFIG, out=stopped, resume=True)
     assert re.search(
-        r"^resumed  after 12 of 18 steps, from '.*/step-12', as '.*/step-13' is damaged",
+        r"^resumed  after 12 of 18 steps, from '.*/step-12', as '.*/step-13' is damaged, and now",
         capsys.readouterr().out,
         re.MULTILINE,
     )
+    kept = {path.name for path in (stopped / "checkpoints").glob("step-*.index")}
+    assert kept == {"step-12.index", "step-18.index"}
     for weight, expected in zip(final_weights(result), final_weights(whole), strict=True):
         np.testing.assert_array_equal(weight, expected)
 
@@ -220,7 +219,7 @@ def test_without_a_whole_checkpoint_a_run_is_left_as_it_is(stopped, tmp_path):
     with pytest.raises(ValueError, match=message):
         train(CONFIG, out=stopped, resume=True)
     (stopped / "checkpoints").rename(tmp_path / "elsewhere")
-    with pytest.raises(ValueError, match="metrics of several epochs and no checkpoint"):
+    with pytest.raises(ValueError, match="metrics of whole epochs and no checkpoint"):
         train(CONFIG, out=stopped, resume=True)
     assert (stopped / "metrics.jsonl").read_text() == metrics
 
@@ -278,6 +277,77 @@ def test_an_error_without_a_text_is_one_line_too(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(callbacks.CountSteps, "on_train_batch_end", fail)
     assert cli.main(["train", "--batch-size", "50", "--out", str(tmp_path / "run")]) == 1
     assert re.search(r"run' failed after 0 .*TimeoutError\.", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "allocate", [lambda: np.zeros(1 << 50), lambda: tf.zeros(1 << 50)], ids=["numpy", "tensorflow"]
+)
+def test_without_memory_a_smaller_batch_is_named(monkeypatch, tmp_path, capsys, allocate):
+    monkeypatch.setattr(
+        callbacks.CountSteps, "on_train_batch_end", lambda self, batch, logs=None: allocate()
+    )
+    assert cli.main(["train", "--batch-size", "50", "--out", str(tmp_path / "run")]) == 2
+    assert re.search(
+        r"run' was out of memory after 0 of 60 steps: .*batch size below 50",
+        capsys.readouterr().err,
+    )
+
+
+def test_without_memory_for_the_data_there_is_one_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(run, "load_dataset", lambda *_: np.zeros(1 << 50))
+    assert cli.main(["train", "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("shimzoo: error: Out of memory: take a smaller batch")
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"train": 99, "test": 40},
+            "train_images is 99 now and was 100. Put",
+        ),
+        (
+            {"train": 100, "test": 39, "class_names": (*"01234567x9",)},
+            "test_images is 39 now and was 40; class_names have 'x' as number 8 now and had '8'",
+        ),
+    ],
+)
+def test_with_other_data_a_run_does_not_go_on(stopped, monkeypatch, capsys, changes, message):
+    before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+
+    def load_changed(name, *_):
+        digits = load_few(name)
+        parts = {
+            part: datasets.ArraySplit(split.images[:n], split.labels[:n], 10)
+            for part, split, n in (
+                ("train", digits.train, changes["train"]),
+                ("test", digits.test, changes["test"]),
+            )
+        }
+        names = changes.get("class_names", digits.class_names)
+        return dataclasses.replace(digits, **parts, class_names=names)
+
+    monkeypatch.setattr(run, "load_dataset", load_changed)
+    assert cli.main(["train", "--resume", "--out", str(stopped)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before
+
+
+def test_settings_that_decide_nothing_may_change_and_are_kept(whole, stopped, stop_at):
+    stop_at(14)
+    changes = ["--keep", "1", "--max-bad-fraction", "0.5"]
+    assert cli.main(["train", "--resume", "--out", str(stopped), *changes]) == 130
+    config = RunDirectory(stopped).read_config()
+    assert (config.keep, config.max_bad_fraction) == (1, 0.5)
+    assert len(list((stopped / "checkpoints").glob("step-*.index"))) == 1
+    result = train(config, out=stopped, resume=True)
+    for weight, expected in zip(final_weights(result), final_weights(whole), strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
 def test_a_finished_runs_directory_is_named_as_it_is(whole, tmp_path, capsys):

@@ -4,13 +4,14 @@ import dataclasses
 import json
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo import models
-from shimzoo.training import DEMO, input_pipeline, strategies, training_model
+from shimzoo.training import DEMO, input_pipeline, run_record, strategies, training_model
 
 from .few_digits import load_few
 
@@ -30,9 +31,49 @@ def test_auto_is_one_device_here_and_several_workers_with_tf_config(monkeypatch)
     assert strategies.resolve(CONFIG).strategy == "one_device"
     monkeypatch.setenv("TF_CONFIG", "{}")
     assert strategies.resolve(CONFIG).strategy == "multi_worker"
-    monkeypatch.delenv("TF_CONFIG")
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one", "two"])
-    assert strategies.resolve(CONFIG).strategy == "mirrored"
+
+
+def with_gpus(monkeypatch, number):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"] * number)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "batch_size", "replicas"),
+    [
+        (2, 64, 2),
+        (3, 64, 2),
+        (5, 64, 4),
+        (6, 64, 4),
+        (7, 64, 4),
+        (8, 64, 8),
+        (6, 63, 3),
+        (3, 25, 1),
+    ],
+)
+def test_auto_takes_as_many_gpus_as_share_the_batch_evenly(monkeypatch, gpus, batch_size, replicas):
+    with_gpus(monkeypatch, gpus)
+    resolved = strategies.resolve(dataclasses.replace(CONFIG, batch_size=batch_size))
+    expected = ("one_device", None) if replicas == 1 else ("mirrored", replicas)
+    assert (resolved.strategy, resolved.replicas) == expected
+
+
+@pytest.mark.parametrize(("name", "gpus", "idle"), [("auto", 3, 3 - 1), ("one_device", 3, 0)])
+def test_gpus_that_auto_leaves_idle_are_told(monkeypatch, name, gpus, idle):
+    placement = strategies.place(with_strategy("one_device"), None)
+    with_gpus(monkeypatch, gpus)
+    model = types.SimpleNamespace(trainable_weights=[], jit_compile=False)
+    told = run_record.start_lines(with_strategy(name), model, load_few("digits"), 1, placement)[
+        "compute"
+    ]
+    assert (f"{idle} GPUs idle" in told) == bool(idle)
+
+
+def test_parameter_servers_add_up_no_gradients_of_several_steps(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    config = with_strategy("parameter_server", gradient_accumulation_steps=2)
+    with pytest.raises(ValueError, match=r"gradient_accumulation_steps=2 does not go with"):
+        strategies.find_cluster(config)
 
 
 def test_a_batch_that_replicas_cannot_share_is_refused(monkeypatch):

@@ -1,5 +1,6 @@
 """Datasets that TensorFlow Datasets has prepared, made here as it makes them."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -8,7 +9,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from shimzoo.tests.training import image_files
 from shimzoo.tests.training.prepared_datasets import prepare
+from shimzoo.tests.training.reading import examples
+from shimzoo.training import DEMO
 from shimzoo.training.datasets import load_dataset
+from shimzoo.training.input_check import check_input
 
 
 def test_a_prepared_dataset_is_read_with_its_images_encoded(tmp_path):
@@ -17,7 +21,7 @@ def test_a_prepared_dataset_is_read_with_its_images_encoded(tmp_path):
     assert (len(dataset.train), len(dataset.test)) == (7, 3)
     assert dataset.class_names == ("ant", "bee", "cat")
     seen = set()
-    for example in dataset.train.examples(None):
+    for example in examples(dataset.train):
         assert example["image"].dtype == tf.string
         image = tf.io.decode_image(example["image"]).numpy()
         (number,) = [i for i in range(10) if (image == image_files.pixels(i)).all()]
@@ -32,8 +36,17 @@ def test_imagenet_is_tested_on_its_validation_part(tmp_path):
     dataset = load_dataset("imagenet2012", str(tmp_path), labels_offset=-1)
     assert len(dataset.test) == 3
     assert dataset.class_names[:2] == ("background", "ant")
-    labels = {int(example["label"]) for example in dataset.test.examples(None)}
+    labels = {int(example["label"]) for example in examples(dataset.test)}
     assert labels == {1, 2, 3}
+
+
+@pytest.mark.parametrize(("offset", "shown", "last"), [(0, -1, 2), (-1, -1, 3)])
+def test_a_part_without_labels_is_told_whatever_the_offset(tmp_path, offset, shown, last):
+    prepare(tmp_path, "insects", {"train": 9, "test": 9}, unlabelled=range(9, 18))
+    dataset = load_dataset("insects", str(tmp_path), labels_offset=offset)
+    message = rf"first 8 test images .*label {shown}, where 0 to {last} are classes\.$"
+    with pytest.raises(ValueError, match=message):
+        check_input(dataset, dataclasses.replace(DEMO.config, batch_size=8))
 
 
 def test_every_fifth_image_is_the_test_part_where_there_is_none(tmp_path):
@@ -43,7 +56,7 @@ def test_every_fifth_image_is_the_test_part_where_there_is_none(tmp_path):
     images = [
         tf.io.decode_image(example["image"]).numpy().tobytes()
         for split in (dataset.train, dataset.test)
-        for example in split.examples(None)
+        for example in examples(split)
     ]
     assert len(set(images)) == 11
 
@@ -104,5 +117,5 @@ def test_without_the_library_there_is_a_line(tmp_path, monkeypatch):
 
 def test_labels_reach_the_pipeline_as_int32(tmp_path):
     prepare(tmp_path, "insects", {"train": 5})
-    example = next(iter(load_dataset("insects", str(tmp_path)).train.examples(None)))
+    example = examples(load_dataset("insects", str(tmp_path)).train)[0]
     assert example["label"].dtype == np.int32

@@ -6,8 +6,8 @@ import types
 
 import pytest
 import rich.console
-from shimzoo.training.callbacks import Throughput
 from shimzoo.training.checkpointing import Position
+from shimzoo.training.measurements import Throughput
 from shimzoo.training.progress import ProgressBar
 
 BATCH_SIZE = 8

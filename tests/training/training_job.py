@@ -8,38 +8,24 @@ as "signal", after which step as "step", and how long after that as "delay_s".
 import dataclasses
 import functools
 import json
-import os
 import sys
-import threading
 
-from shimzoo.training import DEMO, TrainingFailed, TrainingInterrupted, callbacks, run, train
+import pytest
+from shimzoo.training import DEMO, TrainingFailed, TrainingInterrupted, run, train
 
 from .few_digits import load_few
-
-
-def signal_at(step, number, delay_s):
-    count = callbacks.CountSteps.on_train_batch_end
-
-    def count_and_signal(self, batch, logs=None):
-        count(self, batch, logs)
-        if self._position.step != step:
-            return
-        if delay_s:
-            threading.Timer(delay_s, os.kill, (os.getpid(), number)).start()
-        else:
-            os.kill(os.getpid(), number)
-
-    callbacks.CountSteps.on_train_batch_end = count_and_signal
+from .stops import signal_at
 
 
 def main() -> int:
     job = json.loads(sys.argv[1])
     run.load_dataset = functools.partial(load_few, without_label=job.get("without_label", ()))
     if "signal" in job:
-        signal_at(job["step"], job["signal"], job.get("delay_s"))
+        signal_at(pytest.MonkeyPatch(), job["step"], job["signal"], job.get("delay_s", 0.0))
     try:
         config = dataclasses.replace(DEMO.config, **job["config"])
-        train(config, out=job["out"], resume=job.get("resume", False))
+        result = train(config, out=job["out"], resume=job.get("resume", False))
+        print("ended with" if result is not None else "ended without", "a result")
     except TrainingInterrupted as interruption:
         return 128 + interruption.signal_number
     except (ValueError, OSError) as error:

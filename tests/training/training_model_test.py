@@ -1,11 +1,7 @@
-"""The training step: its loss, what it trains, and that replicas change none of it."""
+"""The training step: its loss, and what it trains."""
 
 import dataclasses
-import os
 import re
-import subprocess
-import sys
-import types
 
 import keras
 import numpy as np
@@ -13,43 +9,9 @@ import pytest
 import tensorflow as tf
 from shimzoo import checkpoints, models
 from shimzoo.models.batch_norm import BatchNorm
-from shimzoo.training import DEMO, training_model
-from shimzoo.training.training_model import TrainingModel
+from shimzoo.training import training_model
 
-CLASSES, SIZE = 4, 5
-CONFIG = dataclasses.replace(
-    DEMO.config, optimizer="sgd", schedule="fixed", learning_rate=0.1, warmup_examples=0
-)
-
-
-class TwoHeads(keras.Model):
-    """Stands in for a net with an auxiliary head: both heads are linear."""
-
-    def __init__(self, has_aux_logits=True):
-        super().__init__(name="TwoHeads")
-        self.options = types.SimpleNamespace(has_aux_logits=has_aux_logits)
-        decay = keras.regularizers.L2(0.01)
-        self.logits = keras.layers.Dense(CLASSES, kernel_regularizer=decay, name="Logits")
-        self.aux_logits = keras.layers.Dense(CLASSES, name="AuxLogits")
-        self(keras.Input([SIZE]))
-
-    def call(self, images, training=False):
-        return self.end_points(images, training)["Logits"]
-
-    def end_points(self, images, training=False):
-        return {"Logits": self.logits(images), "AuxLogits": self.aux_logits(images)}
-
-
-def training(net, **changes):
-    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-    config = dataclasses.replace(CONFIG, **changes)
-    return TrainingModel(net, config, CLASSES, 1000, accuracy)
-
-
-def batch(rows=6, seed=0):
-    random = np.random.default_rng(seed)
-    images = random.normal(size=[rows, SIZE]).astype("float32")
-    return images, random.integers(CLASSES, size=rows).astype("int32"), np.ones(rows, "float32")
+from .two_heads import CLASSES, CONFIG, TwoHeads, batch, training
 
 
 def tf1_loss(net, images, labels, smoothing, auxiliary_weight):
@@ -85,6 +47,19 @@ def test_a_test_is_without_smoothing_and_auxiliary_head():
     assert logs["loss"] == pytest.approx(tf1_loss(net, images, labels, 0.0, 0.0), rel=1e-5)
     right = np.argmax(net(images), axis=1) == labels
     assert logs["accuracy"] == pytest.approx(right.mean())
+
+
+def test_the_loss_of_a_test_is_the_mean_over_what_could_be_read():
+    net = TwoHeads()
+    images, labels, weights = batch(8)
+    weights[[1, 4, 5, 6]] = 0.0
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels, weights))
+    # Of the four batches one is whole, two are half, and one has no image that could be read.
+    found = training(net).evaluate(dataset.batch(2), verbose=0, return_dict=True)
+    good = weights > 0
+    assert found["loss"] == pytest.approx(tf1_loss(net, images[good], labels[good], 0, 0), rel=1e-5)
+    right = np.argmax(net(images[good]), axis=1) == labels[good]
+    assert found["accuracy"] == pytest.approx(right.mean())
 
 
 def test_a_model_without_auxiliary_head_trains_its_logits_alone():
@@ -206,56 +181,3 @@ def test_executions_that_do_not_fill_an_epoch_are_refused(asked, nearest):
     message = rf"steps_per_execution={asked} does not divide the 6 steps.*{re.escape(nearest)}"
     with pytest.raises(ValueError, match=message):
         training_model.check_steps_per_execution(config, 6)
-
-
-ON_REPLICAS = {
-    "averages": {"optimizer": "rmsprop", "ema_decay": 0.9, "label_smoothing": 0.1},
-    "decoupled decay": {"optimizer": "adamw", "decoupled_weight_decay": 0.1},
-    "clipping": {"clip_global_norm": 0.05},
-    "float16": {"precision": "mixed_float16", "clip_norm": 0.02},
-}
-
-ON_TWO_REPLICAS = """
-import sys
-
-import numpy as np
-import tensorflow as tf
-
-replicas = int(sys.argv[1])
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-names = ["CPU:0", "CPU:1"][:replicas]
-strategy = tf.distribute.MirroredStrategy(names)
-
-import keras
-from shimzoo.tests.training import training_model_test as this
-
-keras.utils.set_random_seed(0)
-with strategy.scope():
-    net = this.TwoHeads()
-    model = this.training(net, **this.ON_REPLICAS[sys.argv[2]])
-images, labels, weights = this.batch(8)
-data = tf.data.Dataset.from_tensors((images, labels, weights)).unbatch().batch(8).repeat(3)
-history = model.fit(data, epochs=1, verbose=0).history
-averages = model.averages.by_tf1_name().values() if model.averages is not None else []
-values = [v.numpy() for v in (*net.weights, *averages)]
-np.savez(sys.argv[3], *values, loss=history["loss"], accuracy=history["accuracy"])
-"""
-
-
-@pytest.mark.parametrize("settings", ON_REPLICAS)
-def test_two_replicas_train_as_one_with_decay_counted_once(tmp_path, settings):
-    found = []
-    for replicas in (1, 2):
-        file = tmp_path / f"{replicas}.npz"
-        subprocess.run(
-            [sys.executable, "-c", ON_TWO_REPLICAS, str(replicas), settings, str(file)],
-            check=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        )
-        found.append(dict(np.load(file)))
-    one, two = found
-    assert one.keys() == two.keys()
-    for name in one:
-        np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-6)
-    assert np.all(np.isfinite(one["loss"]))

@@ -11,7 +11,7 @@ import keras
 
 from ...training.datasets import load_dataset
 from ...training.input_pipeline import training_batches
-from ...training.recipes import TrainConfig
+from ...training.train_config import TrainConfig
 from . import photographs
 from .keras_steps import TensorFlowSteps
 

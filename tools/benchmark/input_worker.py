@@ -58,7 +58,7 @@ def _rate_of_a_core(make: Callable[[], Any], threads: int) -> float:
 def _ours(dataset: Dataset, settings: InputSettings) -> dict[str, Callable[[], Any]]:
     from ...training import input_pipeline
     from ...training.input_check import check_input
-    from ...training.recipes import TrainConfig
+    from ...training.train_config import TrainConfig
     from . import textbook_input
 
     config = TrainConfig(

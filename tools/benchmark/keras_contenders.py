@@ -14,7 +14,7 @@ from .steps import LEARNING_RATE, MOMENTUM, Steps, synthetic_batch
 from .throughput_settings import NUM_CLASSES, Settings
 
 if TYPE_CHECKING:
-    from ...training.recipes import TrainConfig
+    from ...training.train_config import TrainConfig
 
 
 def zoo(stage: str, settings: Settings) -> Steps:
@@ -61,7 +61,7 @@ def _trained_as_by_the_zoo(stage: str, settings: Settings, batch: tuple[Any, Any
 
 
 def _train_config(stage: str, settings: Settings) -> TrainConfig:
-    from ...training.recipes import TrainConfig
+    from ...training.train_config import TrainConfig
 
     return TrainConfig(
         model=settings.model,

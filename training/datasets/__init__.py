@@ -3,8 +3,11 @@
 Nothing heavy is imported before a dataset is loaded, so that names can be checked at once.
 """
 
-from .dataset import ArraySplit, Dataset, Split, Subset, check_labels_offset
+from .class_names import read_class_names
+from .dataset import Dataset, Split, TooManyBadExamples
+from .labels_offset import check_labels_offset
 from .loading import DATASETS, check_dataset_name, load_dataset
+from .splits import ArraySplit, Subset
 
 __all__ = [
     "DATASETS",
@@ -12,7 +15,9 @@ __all__ = [
     "Dataset",
     "Split",
     "Subset",
+    "TooManyBadExamples",
     "check_dataset_name",
     "check_labels_offset",
     "load_dataset",
+    "read_class_names",
 ]

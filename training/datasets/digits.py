@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .dataset import ArraySplit, Dataset
+from .dataset import Dataset
+from .splits import ArraySplit
 
 # Which images are held out is part of the dataset and not of a run: accuracies of runs with
 # different seeds are measured on the same images, and no run has trained on another's.

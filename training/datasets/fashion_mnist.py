@@ -12,7 +12,8 @@ import zlib
 from typing import TYPE_CHECKING
 
 from . import tensorflow_datasets
-from .dataset import ArraySplit, Dataset
+from .dataset import Dataset
+from .splits import ArraySplit
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,13 +8,12 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ..image_files import IMAGE_SUFFIXES, images_below
 from .dataset import Dataset, Split, held
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# What `tf.io.decode_image` reads.
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 _TRAIN = "train"
 _TEST = ("test", "val", "validation")
 _TEST_SHARE = 0.2
@@ -106,11 +105,11 @@ def _files(folder: pathlib.Path) -> _Files:
     classes = [entry for entry in sorted(folder.iterdir()) if _is_class(entry)]
     found: _Files = []
     for entry in classes:
-        images = [file for file in sorted(entry.rglob("*")) if file.suffix.lower() in ENDINGS]
+        images = images_below(entry)
         if not images:
             raise FileNotFoundError(
-                f"The class folder '{entry}' has no images ({', '.join(ENDINGS)}): put some there "
-                "or remove it."
+                f"The class folder '{entry}' has no images ({', '.join(IMAGE_SUFFIXES)}): put "
+                "some there or remove it."
             )
         found += [(file, entry.name) for file in images]
     if not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from .dataset import Dataset
+from .labels_offset import with_labels_offset
 
 FOLDER, TFRECORD = "folder:", "tfrecord:"
 # Those names that need no --data-dir.
@@ -50,7 +51,7 @@ def load_dataset(name: str, data_dir: str | None = None, labels_offset: int = 0)
             PATTERN`, TF-Slim's files; or a name of TensorFlow Datasets, such as `imagenet2012`.
         data_dir: The folder that TensorFlow Datasets has prepared its datasets in, or that has
             Fashion-MNIST's files; None where there is no need of one.
-        labels_offset: What to subtract from the labels: see `Dataset.with_labels_offset`.
+        labels_offset: What to subtract from the labels: see `labels_offset`.
 
     Returns:
         The dataset. Images on disk are read when they are needed.
@@ -61,7 +62,7 @@ def load_dataset(name: str, data_dir: str | None = None, labels_offset: int = 0)
         ModuleNotFoundError: It needs TensorFlow Datasets, which is not installed.
     """
     check_dataset_name(name, data_dir)
-    return _load(name, data_dir).with_labels_offset(labels_offset)
+    return with_labels_offset(_load(name, data_dir), labels_offset)
 
 
 def _load(name: str, data_dir: str | None) -> Dataset:

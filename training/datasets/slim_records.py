@@ -12,6 +12,7 @@ import pathlib
 import re
 from typing import TYPE_CHECKING
 
+from .class_names import read_class_names
 from .dataset import Dataset
 from .record_files import RecordSplit
 
@@ -51,7 +52,7 @@ def load(pattern: str) -> Dataset:
             f"tfrecord:{pattern} finds files of several datasets: name one, as tfrecord:"
             f"{os.path.join(os.path.dirname(files['train'][0]), beginnings[0])}."
         )
-    class_names = read_labels(pathlib.Path(files["train"][0]).with_name(_LABELS))
+    class_names = read_class_names(pathlib.Path(files["train"][0]).with_name(_LABELS))
     train, test = (RecordSplit(files[p], parse, len(class_names)) for p in ("train", "test"))
     return Dataset(f"tfrecord:{pattern}", train, test, class_names)
 
@@ -74,38 +75,6 @@ def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
     example = tf.io.parse_single_example(record, features)
     label = tf.cast(example["image/class/label"], tf.int32)
     return {"image": example["image/encoded"], "label": label}
-
-
-def read_labels(path: pathlib.Path) -> tuple[str, ...]:
-    """Reads the class names.
-
-    Args:
-        path: A file of lines such as `0:daisy`.
-
-    Returns:
-        The names in the order of their numbers, which are all from 0 up.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A line is none, or a number is missing or there twice.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no '{path}', which names the classes: write a line for each, as 0:daisy."
-        )
-    names: dict[int, str] = {}
-    for line in filter(None, map(str.strip, path.read_text("utf-8").splitlines())):
-        number, colon, name = line.partition(":")
-        if not colon or not number.isdecimal() or not name or int(number) in names:
-            raise ValueError(
-                f"'{path}' has the line {line!r}: each is a number, a colon and a name, as in "
-                "0:daisy, and each number is there once."
-            )
-        names[int(number)] = name
-    missing = sorted(set(range(len(names))) - set(names))
-    if not names or missing:
-        raise ValueError(f"'{path}' names no class {missing[0] if missing else 0}.")
-    return tuple(names[number] for number in sorted(names))
 
 
 def _found(pattern: str) -> list[str]:

@@ -7,8 +7,9 @@ import pathlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from .dataset import Dataset, Split, Subset
+from .dataset import Dataset, Split
 from .record_files import Parse, RecordSplit
+from .splits import Subset
 
 if TYPE_CHECKING:
     import tensorflow as tf

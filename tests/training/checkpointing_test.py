@@ -1,0 +1,151 @@
+"""Which checkpoints of a run are kept, and which one it goes on from."""
+
+import re
+
+import keras
+import pytest
+import tensorflow as tf
+from shimzoo.training import DEMO
+from shimzoo.training.checkpointing import Position, RunCheckpoint
+from shimzoo.training.training_model import create_training_model
+
+KEPT = 2
+
+
+@pytest.fixture(scope="module")
+def model():
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    return create_training_model(DEMO.config, 10, 1_000, accuracy)
+
+
+@pytest.fixture
+def make(model, tmp_path):
+    """Makes what a new process has of the run: a position, and access to its checkpoints."""
+
+    def make(directory=tmp_path, keep=KEPT):
+        position = Position(10, 10, [model.metrics[0]])
+        return position, RunCheckpoint(model, position, directory, keep, tmp_path)
+
+    return make
+
+
+def save(process, *steps):
+    position, checkpoint = process
+    for step in steps:
+        position.step = step
+        checkpoint.save()
+
+
+def steps_in(directory):
+    names = [re.fullmatch(r"step-(\d+)\.index", path.name) for path in directory.iterdir()]
+    return {int(name[1]) for name in names if name}
+
+
+def cut_off(directory, step):
+    (file,) = directory.glob(f"step-{step}.data-*")
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def test_the_newest_are_kept(make, tmp_path):
+    process = make()
+    save(process, 3, 10, 17)
+    assert steps_in(tmp_path) == {10, 17}
+    assert process[1].newest_before(18) == str(tmp_path / "step-17")
+    assert process[1].newest_before(17) == str(tmp_path / "step-10")
+    assert process[1].newest_before(10) is None
+
+
+def test_a_step_is_saved_once(make, tmp_path):
+    process = make()
+    save(process, 3)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    save(process, 3)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_ruined_weights_leave_the_list(make, tmp_path):
+    process = make()
+    save(process, 3, 10)
+    process[1].discard()
+    assert steps_in(tmp_path) == {3}
+    assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "step-3")
+    save(process, 10, 17)
+    assert steps_in(tmp_path) == {10, 17}
+
+
+def test_damaged_ones_are_moved_away_and_never_kept_in_place_of_whole_ones(make, tmp_path):
+    save(make(), 3, 10)
+    cut_off(tmp_path, 10)
+    process = make()
+    origin = process[1].restore()
+    assert f"'{tmp_path}/step-10' is damaged, and now in '{tmp_path}/damaged'" in origin
+    assert process[0].step == 3
+    assert steps_in(tmp_path / "damaged") == {10}
+    assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "step-3")
+    save(process, 17)
+    assert steps_in(tmp_path) == {3, 17}
+    # Should the new one be damaged as well, there is still a whole one.
+    cut_off(tmp_path, 17)
+    process = make()
+    process[1].restore()
+    assert process[0].step == 3
+    assert steps_in(tmp_path / "damaged") == {10, 17}
+
+
+def test_where_none_is_whole_nothing_is_moved(make, tmp_path):
+    save(make(), 3, 10)
+    for step in (3, 10):
+        cut_off(tmp_path, step)
+    with pytest.raises(ValueError, match=r"step-10' and '.*step-3' are damaged, and there is no"):
+        make()[1].restore()
+    assert steps_in(tmp_path) == {3, 10}
+
+
+def test_another_process_that_only_reads_them_moves_nothing(make, tmp_path):
+    save(make(), 3, 10)
+    cut_off(tmp_path, 10)
+    own = tmp_path / "own"
+    process = make(own)
+    process[1].restore()
+    assert process[0].step == 3
+    assert steps_in(tmp_path) == {3, 10}
+    save(process, 17)
+    assert steps_in(own) == {17}
+
+
+@pytest.mark.parametrize("error", [tf.errors.ResourceExhaustedError, MemoryError])
+def test_what_memory_does_not_suffice_for_is_not_taken_for_damaged(
+    make, tmp_path, monkeypatch, error
+):
+    save(make(), 3, 10)
+    arguments = (None, None, "OOM") if error is not MemoryError else ()
+
+    def restore(self, path):
+        raise error(*arguments)
+
+    monkeypatch.setattr(tf.train.Checkpoint, "restore", restore)
+    with pytest.raises(error):
+        make()[1].restore()
+    assert steps_in(tmp_path) == {3, 10}
+
+
+def test_without_a_list_those_that_are_there_make_one(make, tmp_path):
+    save(make(), 3, 10)
+    (tmp_path / "checkpoint").unlink()
+    process = make()
+    assert "the newest one there" in process[1].restore()
+    assert process[0].step == 10
+    save(process, 17)
+    assert steps_in(tmp_path) == {10, 17}
+
+
+def test_one_that_the_list_does_not_name_yet_is_the_first_to_go(make, tmp_path):
+    save(make(), 3, 10)
+    named = (tmp_path / "checkpoint").read_text()
+    save(make(keep=9), 17)
+    (tmp_path / "checkpoint").write_text(named)
+    process = make()
+    process[1].restore()
+    assert process[0].step == 10
+    save(process, 12)
+    assert steps_in(tmp_path) == {10, 12}

@@ -1,0 +1,64 @@
+"""What a run that goes on must have in common with what it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from .train_config import TrainConfig
+
+# These decide nothing of what a run comes to, so they may change when it is resumed.
+FREE_SETTINGS = frozenset(
+    {"data_dir", "keep", "log_every", "max_bad_fraction", "profile", "save_every"}
+)
+
+
+def check_same_settings(saved: TrainConfig, asked: TrainConfig, path: pathlib.Path) -> None:
+    """Raises ValueError where settings differ that decide what the run in a directory comes to."""
+    was, now = dataclasses.asdict(saved), dataclasses.asdict(asked)
+    differences = [
+        f"{name} is {now[name]!r} now and was {was[name]!r}"
+        for name in was
+        if was[name] != now[name] and name not in FREE_SETTINGS
+    ]
+    if differences:
+        raise ValueError(
+            f"The run in '{path}' was started with other settings: {'; '.join(differences)}. "
+            "Leave these options out to resume it, or start a new run."
+        )
+
+
+def check_same_data(
+    recorded: Mapping[str, Any], found: Mapping[str, Any], path: pathlib.Path
+) -> None:
+    """Refuses to go on with a dataset that has changed.
+
+    Args:
+        recorded: What the run in a directory was started with, "resolved" in its `config.json`.
+        found: Entries of it as the dataset has them now: numbers, and lists of names.
+        path: The directory.
+
+    Raises:
+        ValueError: Some differ.
+    """
+    differences = [
+        _difference(name, recorded.get(name), now)
+        for name, now in found.items()
+        if recorded.get(name) != now
+    ]
+    if differences:
+        raise ValueError(
+            f"The run in '{path}' was started with other data: {'; '.join(differences)}. Put the "
+            "dataset back as it was to resume it, or start a new run."
+        )
+
+
+def _difference(name: str, was: Any, now: Any) -> str:
+    if not (isinstance(was, list) and isinstance(now, list)):
+        return f"{name} is {now!r} now and was {was!r}"
+    if len(was) != len(now):
+        return f"{name} are {len(now)} now and were {len(was)}"
+    index = next(i for i, pair in enumerate(zip(was, now, strict=True)) if pair[0] != pair[1])
+    return f"{name} have {now[index]!r} as number {index} now and had {was[index]!r}"
