@@ -66,7 +66,7 @@ class BadExamples:
         if self.count(epoch) > allowed:
             raise TooManyBadExamples(
                 f"{self.report(epoch)} That is more than the {allowed} that max_bad_fraction="
-                f"{self._max_fraction} allows: mend or remove them, or allow more."
+                f"{self._max_fraction} allows: mend them, or allow more."
             )
 
     def check_labels(self, epoch: int) -> None:

@@ -96,6 +96,26 @@ class Placement:
                 "here, and not in all others. Start all with one command."
             )
 
+    def check_same_data(self, data: Mapping[str, object]) -> None:
+        """Makes sure that all processes have the same data.
+
+        To be called by all of them before any of them writes something.
+
+        Args:
+            data: What `run_record.describe_data` gives.
+
+        Raises:
+            ValueError: They have not; raised by all of them.
+        """
+        if self.name != "multi_worker":
+            return
+        if names := agreement.differing(data, self._of_all_processes):
+            here = " and ".join(f"{name} is {_brief(data[name])}" for name in names)
+            raise ValueError(
+                f"The {self.cluster.num_workers} processes don't have the same data: {here} here, "
+                "and not in all others. Give all of them the same files, with the same names."
+            )
+
     def check_same_step(self, step: int) -> None:
         """Makes sure that all processes start from the same step.
 
@@ -157,3 +177,7 @@ class Placement:
             return self.strategy.reduce("SUM", of_each, axis=None)
 
         return add
+
+
+def _brief(value: object) -> str:
+    return f"a list of {len(value)}" if isinstance(value, list) else str(value)

@@ -103,8 +103,10 @@ def train(
     check_replicas(config, placement.strategy.num_replicas_in_sync)
 
     dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
+    data = describe_data(dataset)
+    placement.check_same_data(data)
     if resume and directory.config_json.exists():
-        check_same_data(directory.read_resolved(), describe_data(dataset), directory.path)
+        check_same_data(directory.read_resolved(), data, directory.path)
     steps = steps_per_epoch(config, len(dataset.train))
     check_steps_per_execution(config, steps)
     check_input(dataset, config)

@@ -20,11 +20,17 @@ def count_parameters(model: keras.Model) -> int:
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
-    """What a run that goes on has to find as it was, as `config.json` has it."""
+    """What all processes of a run, and one that goes on, have to find alike.
+
+    Returns:
+        Numbers, texts and lists of names, as `config.json` has them.
+    """
     return {
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
         "class_names": list(dataset.class_names),
+        "train_fingerprint": dataset.train.fingerprint,
+        "test_fingerprint": dataset.test.fingerprint,
     }
 
 

@@ -96,6 +96,54 @@ def test_a_folder_with_its_parts_is_taken_as_it_is(tmp_path):
     assert dataset.train.name_of(4) == str(tmp_path / "train" / "cat" / "002.png")
 
 
+def fingerprints(name, labels_offset=0):
+    dataset = load_dataset(name, labels_offset=labels_offset)
+    return dataset.train.fingerprint, dataset.test.fingerprint
+
+
+def test_a_folder_has_one_fingerprint_wherever_it_is_and_whatever_its_images_hold(tmp_path):
+    for place in ("here", "there"):
+        for part in ("train", "test"):
+            image_files.write_folder(tmp_path / place / part, {"a": 3, "b": 3})
+    (tmp_path / "there" / "train" / "a" / "000.png").write_bytes(b"damaged")
+    here, there = (fingerprints(f"folder:{tmp_path / place}") for place in ("here", "there"))
+    assert here == there
+
+
+def test_files_of_other_names_or_classes_have_another_fingerprint(tmp_path):
+    for part in ("train", "test"):
+        image_files.write_folder(tmp_path / part, {"a": 3, "b": 3})
+    name, train = f"folder:{tmp_path}", tmp_path / "train"
+    seen = [fingerprints(name)]
+
+    def assert_new():
+        found = fingerprints(name)
+        assert found[1] == seen[0][1]
+        assert found[0] not in {train for train, _ in seen}
+        seen.append(found)
+
+    (train / "a" / "000.png").rename(train / "a" / "9.png")
+    assert_new()
+    for old, new in (("a", "c"), ("b", "a"), ("c", "b")):
+        (train / old).rename(train / new)
+    assert_new()
+
+
+def test_arrays_have_the_fingerprint_of_what_they_hold(digits):
+    def changed(index, **parts):
+        split = ArraySplit(digits.test.images.copy(), digits.test.labels.copy(), 10)
+        for name, value in parts.items():
+            getattr(split, name)[index] = value
+        return split.fingerprint
+
+    assert changed(7) == digits.test.fingerprint != digits.train.fingerprint
+    others = {changed(7, labels=-1), changed(8, labels=-1), changed(7, images=0)}
+    assert len(others - {digits.test.fingerprint}) == 3
+    subsets = [Subset(digits.test, np.array(numbers)).fingerprint for numbers in ([1, 2], [2, 1])]
+    assert len({*subsets, digits.test.fingerprint}) == 3
+    assert len({fingerprints("digits", offset) for offset in (0, -1, -2)}) == 3
+
+
 def test_a_fifth_of_each_class_is_the_test_part_of_a_folder_without_parts(tmp_path):
     image_files.write_folder(tmp_path, {"a": 10, "b": 15, "c": 2})
     dataset = load_dataset(f"folder:{tmp_path}")

@@ -142,6 +142,18 @@ def test_workers_with_other_settings_are_told_before_anything_is_written(tmp_pat
     assert not out.exists()
 
 
+@pytest.mark.large
+def test_workers_with_other_data_are_told_before_anything_is_written(tmp_path):
+    out = tmp_path / "run"
+    # As many images and classes, of which one worker has one otherwise.
+    jobs = [job(out, SPREAD), job(out, SPREAD) | {"without_label": (45, *BAD)}]
+    results = processes.run_cluster(jobs, ["worker"] * 2)
+    for code, output in results:
+        assert code == 2, output
+        assert "error: The 2 processes don't have the same data: train_fingerprint is " in output
+    assert not out.exists()
+
+
 def test_a_worker_with_a_parameter_server_trains_as_one_device(tmp_path):
     # Devices round differently now and then, and each later step multiplies that.
     short = {"epochs": 1}

@@ -81,6 +81,21 @@ def test_records_of_several_files_are_numbered_through(tmp_path):
     assert split.name_of(2) == f"{tmp_path / 'c'}, record 0"
 
 
+def test_records_have_a_fingerprint_by_their_places(tmp_path):
+    def fingerprint(folder, **files):
+        (tmp_path / folder).mkdir()
+        for name, records in files.items():
+            image_files.write_records(tmp_path / folder / name, records)
+        paths = [str(tmp_path / folder / name) for name in files]
+        return RecordSplit(paths, as_label, 1).fingerprint
+
+    first = fingerprint("first", a=[b"1", b"22"], b=[b"3"])
+    assert fingerprint("same", a=[b"1", b"22"], b=[b"3"]) == first
+    assert fingerprint("moved", a=[b"22", b"1"], b=[b"3"]) != first
+    assert fingerprint("parted", a=[b"1"], b=[b"22", b"3"]) != first
+    assert fingerprint("renamed", a=[b"1", b"22"], c=[b"3"]) != first
+
+
 def test_a_compressed_file_is_named(tmp_path):
     path = tmp_path / "packed.tfrecord"
     image_files.write_records(path, [b"1"])

@@ -313,6 +313,14 @@ def test_without_memory_for_the_data_there_is_one_line(monkeypatch, tmp_path, ca
             {"train": 100, "test": 39, "class_names": (*"01234567x9",)},
             "test_images is 39 now and was 40; class_names have 'x' as number 8 now and had '8'",
         ),
+        (
+            {"train": 100, "test": 40, "relabelled": "train"},
+            "other data: as many training images as before, but others or of other classes. Put",
+        ),
+        (
+            {"train": 100, "test": 40, "relabelled": "test"},
+            "other data: as many test images as before, but others or of other classes. Put",
+        ),
     ],
 )
 def test_with_other_data_a_run_does_not_go_on(stopped, monkeypatch, capsys, changes, message):
@@ -327,6 +335,9 @@ def test_with_other_data_a_run_does_not_go_on(stopped, monkeypatch, capsys, chan
                 ("test", digits.test, changes["test"]),
             )
         }
+        if "relabelled" in changes:
+            labels = parts[changes["relabelled"]].labels
+            labels[[0, 1]] = labels[[1, 0]]
         names = changes.get("class_names", digits.class_names)
         return dataclasses.replace(digits, **parts, class_names=names)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import hashlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +30,26 @@ def held(values: Any) -> tf.Tensor:
 
     with tf.init_scope():
         return tf.constant(values)
+
+
+def fingerprint_of(*parts: str | np.ndarray) -> str:
+    """A number that tells datasets apart.
+
+    Args:
+        parts: What makes up a dataset.
+
+    Returns:
+        The first 64 bits of a SHA-256, as 16 hexadecimal digits.
+    """
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for part in parts:
+        array = np.frombuffer(os.fsencode(part), np.uint8) if isinstance(part, str) else part
+        # The shape as well, so that no two lists of parts come to the same bytes.
+        digest.update(repr((array.dtype.str, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
 
 
 class TooManyBadExamples(Exception):  # noqa: N818, its name says it
@@ -52,6 +74,15 @@ class Split(abc.ABC):
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
+
+    @property
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """Tells whether another split has the same examples with the same labels and numbers.
+
+        It says what `fingerprint_of` gives of arrays, or else of what is known without reading the
+        images, below the folder they are in: the same files elsewhere have the same.
+        """
 
     @abc.abstractmethod
     def read(self, index: tf.Tensor) -> dict[str, tf.Tensor]:

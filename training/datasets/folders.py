@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..image_files import IMAGE_SUFFIXES, images_below
-from .dataset import Dataset, Split, held
+from .dataset import Dataset, Split, fingerprint_of, held
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -26,17 +27,23 @@ class FileSplit(Split):
     """Images in files.
 
     Args:
-        paths: The files.
+        folder: The folder of the dataset.
+        paths: The files, somewhere below it.
         labels: Their labels.
         num_classes: Classes of the labels.
     """
 
     def __init__(
-        self, paths: Sequence[pathlib.Path], labels: Sequence[int], num_classes: int
+        self,
+        folder: pathlib.Path,
+        paths: Sequence[pathlib.Path],
+        labels: Sequence[int],
+        num_classes: int,
     ) -> None:
         import numpy as np
 
         self.num_classes = num_classes
+        self._folder = folder
         self._paths = [str(path) for path in paths]
         self.labels = np.array(labels, np.int32)
 
@@ -52,6 +59,12 @@ class FileSplit(Split):
 
     def name_of(self, index: int) -> str:
         return self._paths[index]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """As `Split.fingerprint`, of names and labels: an image that is damaged may be mended."""
+        names = [os.path.relpath(path, self._folder) for path in self._paths]
+        return fingerprint_of("\0".join(names), self.labels)
 
     @functools.cached_property
     def _tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
@@ -91,13 +104,14 @@ def load(path: str) -> Dataset:
         raise ValueError(
             f"'{tests[0]}' has the class {unknown[0]!r}, and '{folder / _TRAIN}' has not."
         )
-    return Dataset(f"folder:{path}", _split(train, names), _split(test, names), tuple(names))
+    train_split, test_split = (_split(folder, files, names) for files in (train, test))
+    return Dataset(f"folder:{path}", train_split, test_split, tuple(names))
 
 
-def _split(files: _Files, class_names: Sequence[str]) -> FileSplit:
+def _split(folder: pathlib.Path, files: _Files, class_names: Sequence[str]) -> FileSplit:
     number = {name: label for label, name in enumerate(class_names)}
     labels = [number[name] for _, name in files]
-    return FileSplit([file for file, _ in files], labels, len(class_names))
+    return FileSplit(folder, [file for file, _ in files], labels, len(class_names))
 
 
 def _files(folder: pathlib.Path) -> _Files:

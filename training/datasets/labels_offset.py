@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .dataset import Dataset, Split
+from .dataset import Dataset, Split, fingerprint_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -105,3 +105,7 @@ class _OffsetLabels(Split):
 
     def name_of(self, index: int) -> str:
         return self._split.name_of(index)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint_of(self._split.fingerprint, str(self._offset))

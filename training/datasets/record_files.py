@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from .dataset import Split, held
+from .dataset import Split, fingerprint_of, held
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,6 +105,12 @@ class RecordSplit(Split):
         file = self._files[index]
         number = index - int((self._files < file).sum())
         return f"{self._paths[file]}, record {number}"
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """As `Split.fingerprint`, of the files' names and the places of their records."""
+        names = [os.path.basename(path) for path in self._paths]
+        return fingerprint_of("\0".join(names), self._files, self._places)
 
     @functools.cached_property
     def _tensors(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

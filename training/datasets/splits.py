@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from .dataset import Split, held
+from .dataset import Split, fingerprint_of, held
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,10 @@ class ArraySplit(Split):
         return f"{self._name}[{index}]"
 
     @functools.cached_property
+    def fingerprint(self) -> str:
+        return fingerprint_of(self.images, self.labels)
+
+    @functools.cached_property
     def _tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
         return held(self.images), held(self.labels.astype("int32"))
 
@@ -75,6 +79,10 @@ class Subset(Split):
 
     def name_of(self, index: int) -> str:
         return self._whole.name_of(int(self._indices[index]))
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        return fingerprint_of(self._whole.fingerprint, self._indices)
 
     @functools.cached_property
     def _held_indices(self) -> tf.Tensor:
