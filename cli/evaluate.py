@@ -120,14 +120,13 @@ def _evaluate(
 
     with working("loading the model"):
         model, weights = trained_models.load(trained)
-    part = getattr(data, split)
-    count = evaluation.images_measured(len(part), config.batch_size, max_batches)
+    part = evaluation.first_batches(getattr(data, split), config.batch_size, max_batches)
     bad = bad_examples.BadExamples(part, config.max_bad_fraction, split)
     batches = input_pipeline.evaluation_batches(part, config, bad)
-    with progress(f"evaluating on {config.dataset}", count) as advance:
+    with progress(f"evaluating on {config.dataset}", len(part)) as advance:
         result = evaluation.evaluate(
             evaluation.predictor(model),
-            evaluation.numpy_batches(batches, max_batches, bad),
+            evaluation.numpy_batches(batches, bad),
             trained.num_classes,
             advance,
         )

@@ -115,7 +115,7 @@ def export(
     exporting.check_calibration(precision, batch_size, measured_on)
     with working("loading the model"):
         loaded, weights = trained_models.load(trained)
-    with progress(f"exporting to {target}", measured_on.count if measured_on else 0) as advance:
+    with progress(f"exporting to {target}", len(measured_on.part) if measured_on else 0) as advance:
         done = exporting.export(
             loaded,
             target,

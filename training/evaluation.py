@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from .bad_examples import EVALUATION, BadExamples
+from .datasets import Split, Subset
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Batches = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -157,14 +158,30 @@ def evaluate(
     return tally.result()
 
 
-def numpy_batches(
-    batches: tf.data.Dataset, max_batches: int | None = None, bad: BadExamples | None = None
-) -> Batches:
+def first_batches(split: Split, batch_size: int, max_batches: int | None) -> Split:
+    """The images of a split's first batches.
+
+    To be taken before anything is read: a pipeline that is cut at its end reads ahead, and takes
+    down bad images of batches that nobody asked for.
+
+    Args:
+        split: A part of a dataset.
+        batch_size: Images in a batch.
+        max_batches: How many batches are taken; None for all.
+
+    Returns:
+        A split of these images; the same one where they are all.
+    """
+    if max_batches is None or batch_size * max_batches >= len(split):
+        return split
+    return Subset(split, np.arange(batch_size * max_batches))
+
+
+def numpy_batches(batches: tf.data.Dataset, bad: BadExamples | None = None) -> Batches:
     """The batches of `input_pipeline.evaluation_batches` as arrays.
 
     Args:
         batches: Images, labels as numbers, and weights.
-        max_batches: How many batches are taken; None for all.
         bad: Where the batches' bad images are taken down; None for nowhere.
 
     Yields:
@@ -174,16 +191,11 @@ def numpy_batches(
         TooManyBadExamples: There are more in `bad` than it allows.
         ValueError: The offset of the labels leaves out the class of an image in `bad`.
     """
-    for batch in batches.take(-1 if max_batches is None else max_batches):
+    for batch in batches:
         if bad is not None:
             bad.check(EVALUATION)
         images, labels, weights = (np.asarray(part) for part in batch)
         yield images, labels, weights
-
-
-def images_measured(num_images: int, batch_size: int, max_batches: int | None) -> int:
-    """How many of a dataset's images `numpy_batches` gives."""
-    return num_images if max_batches is None else min(num_images, batch_size * max_batches)
 
 
 def predictor(model: keras.Model) -> Predict:

@@ -12,7 +12,7 @@ import numpy as np
 from . import comparison, evaluation, export_formats, export_writing, input_pipeline, runtimes
 from .bad_examples import BadExamples
 from .comparison import Comparison
-from .datasets import Dataset, Subset
+from .datasets import Dataset, Split, Subset
 from .publishing import published
 from .train_config import TrainConfig
 
@@ -37,11 +37,9 @@ class TestImages:
     max_batches: int | None = None
 
     @property
-    def count(self) -> int:
-        """Images to be measured."""
-        return evaluation.images_measured(
-            len(self.dataset.test), self.config.batch_size, self.max_batches
-        )
+    def part(self) -> Split:
+        """The images to be measured."""
+        return evaluation.first_batches(self.dataset.test, self.config.batch_size, self.max_batches)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,15 +161,15 @@ def _calibration(measured_on: TestImages) -> np.ndarray:
     part = Subset(examples, drawn)
     bad = BadExamples(part, measured_on.config.max_bad_fraction, "calibration")
     batches = input_pipeline.evaluation_batches(part, measured_on.config, bad)
-    read = evaluation.numpy_batches(batches, bad=bad)
+    read = evaluation.numpy_batches(batches, bad)
     return np.concatenate([images[weights > 0] for images, _, weights in read])
 
 
 def _test_batches(measured_on: TestImages) -> evaluation.Batches:
-    test = measured_on.dataset.test
-    bad = BadExamples(test, measured_on.config.max_bad_fraction, "test")
-    batches = input_pipeline.evaluation_batches(test, measured_on.config, bad)
-    return evaluation.numpy_batches(batches, measured_on.max_batches, bad)
+    part = measured_on.part
+    bad = BadExamples(part, measured_on.config.max_bad_fraction, "test")
+    batches = input_pipeline.evaluation_batches(part, measured_on.config, bad)
+    return evaluation.numpy_batches(batches, bad)
 
 
 def _size_of(path: pathlib.Path) -> int:

@@ -133,7 +133,12 @@ def test_images_that_cannot_be_read_are_named_and_counted(capsys, foreign, tmp_p
         assert line.startswith("shimzoo: error: 1 of 20 test images could not be used: ")
         assert "more than the 0 that max_bad_fraction=0.01 allows" in line
         assert not out.exists()
-    arguments = [*data, "--out", out, "--max-bad-fraction", 0.05]
+    # Of the first 4 images all can be read, and of the first 8 one can not.
+    for batches, allowed, code in ((1, 0, 0), (2, 0.1, 1), (2, 0.125, 0)):
+        some = ["--batch-size", 4, "--max-batches", batches, "--max-bad-fraction", allowed]
+        arguments = [*data, *some, "--overwrite", "--out", out]
+        assert shimzoo(capsys, "evaluate", *arguments)[0] == code
+    arguments = [*data, "--overwrite", "--out", out, "--max-bad-fraction", 0.05]
     code, shown, err = shimzoo(capsys, "evaluate", *arguments)
     assert code == 0
     assert "1 of 20 test images could not be used" in err

@@ -97,7 +97,7 @@ def dataset(labels, batch_size=4):
 def test_too_many_bad_images_end_an_evaluation_at_once():
     split = ArraySplit(np.zeros([8, 1, 1, 1], np.uint8), np.arange(8), 8)
     bad = BadExamples(split, 1 / 8, "test")
-    batches = evaluation.numpy_batches(dataset(np.arange(8, dtype=np.int32), 2), bad=bad)
+    batches = evaluation.numpy_batches(dataset(np.arange(8, dtype=np.int32), 2), bad)
     bad.note([EVALUATION], [3])
     next(batches)
     bad.note([EVALUATION], [5])
@@ -106,11 +106,10 @@ def test_too_many_bad_images_end_an_evaluation_at_once():
 
 
 @pytest.mark.parametrize(("max_batches", "images"), [(None, 10), (2, 8), (3, 10), (9, 10)])
-def test_the_number_of_images_is_known_before(max_batches, images):
-    labels = np.zeros(10, np.int32)
-    batches = evaluation.numpy_batches(dataset(labels), max_batches)
-    assert sum(len(batch[0]) for batch in batches) == images
-    assert evaluation.images_measured(10, 4, max_batches) == images
+def test_the_first_batches_are_taken_in_their_order(max_batches, images):
+    split = ArraySplit(np.zeros([10, 1, 1, 1], np.uint8), np.arange(10), 10)
+    part = evaluation.first_batches(split, 4, max_batches)
+    assert part.labels.tolist() == list(range(images))
 
 
 @pytest.mark.parametrize("classes", [3, 30, 60])
