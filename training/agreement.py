@@ -1,9 +1,12 @@
-"""Whether the processes of a run were started with the same settings, told by digests of them."""
+"""What the processes of a run find out of each other, who can only gather numbers.
+
+Whether they have the same settings is told by digests of them.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -40,6 +43,25 @@ def differing(
     each = gather([number for value in values for number in _digest(value)])
     by_setting = each.reshape(len(each), len(names), _DIGEST)
     return [name for i, name in enumerate(names) if not _are_equal(by_setting[:, i])]
+
+
+def union(numbers: Collection[int], gather: Callable[[Sequence[int]], np.ndarray]) -> list[int]:
+    """Finds the numbers that any process has.
+
+    Args:
+        numbers: Those of this process, 0 to below 2**53; each has as many as it has.
+        gather: As for `differing`, of numbers from -1.
+
+    Returns:
+        Each number once, in order; the same for all.
+    """
+    most = int(gather([len(numbers)]).max())
+    if not most:
+        return []
+    # What gathers is traced anew for each length: these are few.
+    length = 1 << (most - 1).bit_length()
+    of_all = gather([*numbers, *[-1] * (length - len(numbers))])
+    return [int(number) for number in np.unique(of_all) if number >= 0]
 
 
 def _digest(value: object) -> list[int]:

@@ -51,6 +51,11 @@ class BadExamples:
         """How many of an epoch's examples could not be read so far."""
         return len(self._indices.get(epoch, ()))
 
+    def numbers(self, epoch: int) -> set[int]:
+        """Which of an epoch's examples could not be read so far."""
+        # A copy, as other threads write to it.
+        return self._indices.get(epoch, set()).copy()
+
     def check(self, epoch: int) -> None:
         """Raises once an epoch has more than is allowed, or one that is no fault of the data.
 
@@ -73,8 +78,7 @@ class BadExamples:
         """Raises ValueError if the offset of the labels leaves out the class of an epoch's one."""
         if not self._split.left_out:
             return
-        # A copy, as other threads write to it.
-        for index in sorted(self._indices.get(epoch, set()).copy() - self._with_checked_labels):
+        for index in sorted(self.numbers(epoch) - self._with_checked_labels):
             # What can't be read is bad whatever its label.
             with contextlib.suppress(tf.errors.OpError):
                 label = int(self._split.read(tf.constant(index))["label"])
@@ -97,7 +101,7 @@ class BadExamples:
             A line with their number, and the names and reasons of the first; None if there are
             none.
         """
-        indices = sorted(self._indices.get(epoch, ()))
+        indices = sorted(self.numbers(epoch))
         if not indices:
             return None
         named = "; ".join(f"{self._split.name_of(i)} ({self.reason(i)})" for i in indices[:_NAMED])

@@ -30,6 +30,7 @@ class Position(tf.train.experimental.PythonState):
         step: Training steps done.
         total_steps: Training steps of the whole run.
         awaits_test: Whether an epoch has come to its end, and its test and records have not.
+        bad: Numbers of the training images that could not be used in the step's epoch until then.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Position(tf.train.experimental.PythonState):
         self.step = 0
         self.total_steps = steps_per_epoch * epochs
         self.awaits_test = False
+        self.bad: list[int] = []
         self._steps_per_epoch = steps_per_epoch
         self._metrics = metrics
         self._restored_values: list[float] | None = None
@@ -71,13 +73,14 @@ class Position(tf.train.experimental.PythonState):
     def serialize(self) -> str:
         """As TensorFlow's checkpoint holds it."""
         values = [float(variable.numpy()) for variable in self._metric_variables()]
-        return json.dumps({"step": self.step, "metrics": values})
+        return json.dumps({"step": self.step, "metrics": values, "bad": self.bad})
 
     def deserialize(self, string_value: str) -> None:
         """Takes over what `serialize` gave."""
         saved = json.loads(string_value)
         self.step = saved["step"]
         self._restored_values = saved["metrics"]
+        self.bad = saved["bad"]
 
     def _metric_variables(self) -> list[keras.Variable]:
         return [variable for metric in self._metrics for variable in metric.variables]
@@ -92,7 +95,8 @@ class RunCheckpoint:
         directory: Where checkpoints are saved.
         keep: How many of them are kept.
         source: Where they are restored from.
-        before_save: Called before each save, to let steps come to their end that are under way.
+        before_save: Called before each save, to let steps come to their end that are under way, and
+            to complete the position.
     """
 
     def __init__(

@@ -70,6 +70,27 @@ def places(
     return tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch)
 
 
+def read_until(
+    split: Split, config: TrainConfig, steps: int, step: int, rows: np.ndarray
+) -> tuple[int, np.ndarray]:
+    """What a step's epoch has read when the step is done.
+
+    Args:
+        split: The training part of a dataset.
+        config: The run's settings.
+        steps: Training steps in an epoch.
+        step: A step of the run, from 1.
+        rows: Which rows of each batch.
+
+    Returns:
+        The epoch, from 0; and numbers in the split, int32 `[steps of the epoch * rows]`.
+    """
+    epoch, before = divmod(step - 1, steps)
+    order = split.order(epoch_seed(config.seed, tf.constant(epoch, tf.int64))).numpy()
+    batches = order[: (before + 1) * config.batch_size].reshape(-1, config.batch_size)
+    return epoch, batches[:, rows].ravel()
+
+
 def epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """What the order of an epoch is drawn from, int32 `[2]`, and what distorts its images."""
     return tf.random.experimental.stateless_fold_in([seed, 0], epoch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,6 +132,21 @@ class Placement:
                 "share."
             )
 
+    def union(self, numbers: Collection[int]) -> list[int]:
+        """Numbers that any process has, each once and in order.
+
+        To be called by all of them at the same point of the run.
+
+        Args:
+            numbers: Those of this process, from 0; as many as it has.
+
+        Returns:
+            The same for all.
+        """
+        if self.name != "multi_worker":
+            return sorted(set(numbers))
+        return agreement.union(numbers, self._of_all_processes)
+
     def wait_for_all(self) -> None:
         """Returns once all processes have come to this point."""
         if self.name == "multi_worker":
@@ -151,8 +166,8 @@ class Placement:
         return max(0, found - self.strategy.num_replicas_in_sync)
 
     @property
-    def test_share(self) -> tuple[int, int]:
-        """How many processes share the test's batches, and which of them this is."""
+    def share(self) -> tuple[int, int]:
+        """How many processes read shares of the images, and which of them this is."""
         if self.name != "multi_worker":
             return 1, 0
         return self.cluster.num_workers, self.cluster.worker_index

@@ -128,9 +128,10 @@ def train(
             written.checkpoints,
             config.keep,
             directory.checkpoints,
-            placement.finish_steps,
+            functools.partial(_before_save, placement, position, run_input),
         )
         origin = _restore(checkpoint, position, directory, written) if resume else None
+        run_input.take_up_bad(position.step, position.bad)
         if resume and is_chief:
             directory.record_settings(config)
         if resume and not position.step:
@@ -214,6 +215,12 @@ def _written(directory: RunDirectory, is_chief: bool) -> Iterator[RunDirectory]:
         return
     with tempfile.TemporaryDirectory(prefix="shimzoo-worker-") as folder:
         yield RunDirectory(folder)
+
+
+def _before_save(placement: Placement, position: Position, run_input: RunInput) -> None:
+    """Makes the run's position whole; called by all processes, as they save together."""
+    placement.finish_steps()
+    position.bad = placement.union(run_input.bad_until(position.step))
 
 
 def _restore(

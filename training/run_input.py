@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
+import numpy as np
 import tensorflow as tf
 
 from .bad_examples import BadExamples
 from .datasets import Dataset
+from .input_order import read_until, rows_of_worker
 from .input_pipeline import evaluation_batches, steps_per_epoch, training_batches
 from .input_timing import InputTiming
 from .placement import Placement
@@ -35,7 +38,8 @@ class RunInput:
         self._dataset = dataset
         self._config = config
         self._reads_itself = placement.reads_input_itself
-        self._test_share = placement.test_share
+        self._share = placement.share
+        self._steps = steps_per_epoch(config, len(dataset.train))
         self.bad = BadExamples(dataset.train, config.max_bad_fraction)
         self.bad_in_test = BadExamples(dataset.test, config.max_bad_fraction, "test")
         self.timing = InputTiming() if self._reads_itself else None
@@ -67,21 +71,50 @@ class RunInput:
         config = self._of_whole_batches(num_workers)
         return training_batches(train, config, first_step // num_workers, num_workers, worker_index)
 
+    def bad_until(self, step: int) -> list[int]:
+        """What could not be used in a step's epoch until then, without what is read ahead.
+
+        Args:
+            step: Training steps that are done.
+
+        Returns:
+            Numbers of training images of this process' share.
+        """
+        # Most runs have none, and drawing an order takes its time.
+        if not step or not (noted := self.bad.numbers((step - 1) // self._steps)):
+            return []
+        _, read = self._read_until(step)
+        return sorted(noted.intersection(read.tolist()))
+
+    def take_up_bad(self, step: int, numbers: Iterable[int]) -> None:
+        """Lets an epoch's bad images go on where they were.
+
+        Args:
+            step: Training steps that are done.
+            numbers: What `bad_until` gave for it, in all processes.
+        """
+        if not (found := set(numbers)):
+            return
+        epoch, read = self._read_until(step)
+        own = np.array(sorted(found.intersection(read.tolist())), np.int64)
+        self.bad.note(np.full(len(own), epoch), own)
+
+    def _read_until(self, step: int) -> tuple[int, np.ndarray]:
+        rows = rows_of_worker(self._config.batch_size, *self._share, partners=0)
+        return read_until(self._dataset.train, self._config, self._steps, step, rows)
+
     def first(self) -> tf.data.Dataset:
         """The run's batches from its start, to be looked at: nothing is taken down or measured."""
         return training_batches(self._dataset.train, self._config)
 
     def test(self) -> tf.data.Dataset:
         """This process' share of the test part's batches, as of `evaluation_batches`."""
-        return evaluation_batches(
-            self._dataset.test, self._config, self.bad_in_test, *self._test_share
-        )
+        return evaluation_batches(self._dataset.test, self._config, self.bad_in_test, *self._share)
 
     def _of_whole_batches(self, num_workers: int) -> TrainConfig:
         """Settings whose shares for so many workers are batches, enough however fast one is."""
-        steps = steps_per_epoch(self._config, len(self._dataset.train))
         return dataclasses.replace(
             self._config,
             batch_size=self._config.batch_size * num_workers,
-            epochs=self._config.epochs * steps,
+            epochs=self._config.epochs * self._steps,
         )

@@ -1,17 +1,17 @@
-"""Processes find out which of their settings are not the same."""
+"""Processes find out which of their settings are not the same, and what any of them has."""
 
 import threading
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from shimzoo.training.agreement import differing
+from shimzoo.training.agreement import differing, union
 
 # Values that are equal and not the same, too.
 VALUES = st.sampled_from([0, False, 0.0, -0.0, 1, 1.0, 1.0000000000000002, "1", None, (), (1,)])
 
 
-def found_by_each(*settings):
+def found_by_each(*settings, find=differing):
     """What each of several processes finds, which stand here as threads."""
     sent, found = [None] * len(settings), [None] * len(settings)
     everyone = threading.Barrier(len(settings), timeout=60)
@@ -25,7 +25,7 @@ def found_by_each(*settings):
             return of_all
 
         try:
-            found[index] = differing(settings[index], gather)
+            found[index] = find(settings[index], gather)
         except ValueError as error:
             found[index] = str(error)
 
@@ -58,3 +58,8 @@ def test_other_versions_are_told():
     one, other = found_by_each({"a": 1, "b": 2}, {"a": 1, "b": 2, "c": 3})
     assert one == other
     assert one.startswith("The 2 processes run different versions of shimzoo")
+
+
+@given(st.lists(st.sets(st.integers(0, 2**53 - 1), max_size=9), min_size=2, max_size=4))
+def test_all_find_the_numbers_that_any_has(each):
+    assert found_by_each(*each, find=union) == [sorted(set().union(*each))] * len(each)

@@ -2,12 +2,18 @@
 
 import dataclasses
 import json
+import pathlib
 import re
 
 import pytest
+import tensorflow as tf
 from shimzoo import cli
 from shimzoo.tests.training import image_files
-from shimzoo.training import DEMO, TrainingFailed, train
+from shimzoo.training import DEMO, TrainingFailed, TrainingInterrupted, train
+from shimzoo.training.datasets import load_dataset
+from shimzoo.training.input_order import epoch_seed
+
+from .stops import signal_at
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +48,38 @@ def test_too_many_stop_the_run_with_a_line(config, tmp_path):
     strict = dataclasses.replace(config, max_bad_fraction=0.0)
     with pytest.raises(TrainingFailed, match=r"015\.jpg .*more than the 0 that max_bad_fraction=0"):
         train(strict, out=tmp_path / "run")
+
+
+@pytest.fixture
+def stopped(config, tmp_path, monkeypatch):
+    """A run stopped after the first of three steps, and the one bad image that is read later."""
+    folder = tmp_path / "data"
+    for part, count in (("train", 12), ("test", 4)):
+        image_files.write_folder(folder / part, {"ant": count, "bee": count})
+    config = dataclasses.replace(config, dataset=f"folder:{folder}", epochs=1, max_bad_fraction=1.0)
+    split = load_dataset(config.dataset).train
+    order = split.order(epoch_seed(config.seed, tf.constant(0, tf.int64))).numpy()
+    first, last = (pathlib.Path(split.name_of(order[place])) for place in (0, -1))
+    mended = last.read_bytes()
+    for file in (first, last):
+        file.write_bytes(b"no image")
+    signal_at(monkeypatch, 1)
+    with pytest.raises(TrainingInterrupted):
+        train(config, out=tmp_path / "run")
+    return dataclasses.replace(config, max_bad_fraction=0.05), lambda: last.write_bytes(mended)
+
+
+def test_what_could_not_be_read_before_a_stop_counts_after_it(stopped, tmp_path):
+    config, _ = stopped
+    with pytest.raises(TrainingFailed, match=r": 2 of 24 training images .*more than the 1 that"):
+        train(config, out=tmp_path / "run", resume=True)
+
+
+def test_what_was_only_read_ahead_of_a_stop_can_be_mended(stopped, tmp_path, capsys):
+    config, mend = stopped
+    mend()
+    train(config, out=tmp_path / "run", resume=True)
+    assert "epoch 1: 1 of 24 training images could not be used: " in capsys.readouterr().out
 
 
 def test_the_weights_do_not_depend_on_what_the_bad_file_holds(config, folder, tmp_path):

@@ -119,6 +119,8 @@ def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_rep
     )
     assert worker == -signal.SIGKILL
     assert chief == 1, output
+    # What could not be used was read by the processes before.
+    assert f"epoch 1: {len(BAD)} of 100 training images could not be used" in output
     assert "error: The run in" in output
     assert "--resume continues it" in output
     results = processes.run_cluster([job(out, SPREAD, resume=True)] * 2, ["worker"] * 2)
