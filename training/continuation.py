@@ -45,12 +45,17 @@ def check_same_data(
         path: The directory.
 
     Raises:
-        ValueError: Some differ.
+        ValueError: Some differ, or another version recorded less.
     """
-    names = [name for name, now in found.items() if recorded.get(name) != now]
+    if missing := [name for name in found if name not in recorded]:
+        raise ValueError(
+            f"The run in '{path}' does not say what its data were ({', '.join(missing)}): it can "
+            "only be continued by the version of shimzoo that its config.json names."
+        )
+    names = [name for name, now in found.items() if recorded[name] != now]
     # A fingerprint tells nothing that a person can look up, where something else does.
     told = [name for name in names if name not in _FINGERPRINTS] or names
-    differences = [_difference(name, recorded.get(name), found[name]) for name in told]
+    differences = [_difference(name, recorded[name], found[name]) for name in told]
     if differences:
         raise ValueError(
             f"The run in '{path}' was started with other data: {'; '.join(differences)}. Put the "

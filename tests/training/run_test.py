@@ -349,6 +349,19 @@ def test_with_other_data_a_run_does_not_go_on(stopped, monkeypatch, capsys, chan
     assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before
 
 
+def test_a_run_that_does_not_say_what_its_data_were_does_not_go_on(stopped, capsys):
+    path = stopped / "config.json"
+    record = json.loads(path.read_text())
+    del record["resolved"]["train_fingerprint"]
+    path.write_text(json.dumps(record))
+    assert cli.main(["train", "--resume", "--out", str(stopped)]) == 2
+    error = capsys.readouterr().err
+    assert (
+        "what its data were (train_fingerprint): it can only be continued by the version" in error
+    )
+    assert error.count("\n") == 1
+
+
 def test_settings_that_decide_nothing_may_change_and_are_kept(whole, stopped, stop_at):
     stop_at(14)
     changes = ["--keep", "1", "--max-bad-fraction", "0.5"]
