@@ -148,9 +148,13 @@ class _Part(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Reads what fits into a buffer, or as much as there is."""
-        part = memoryview(buffer)[: max(0, self.size - self._position)]
-        count = os.preadv(self._file, [part], self._start + self._position)
+        """Reads what fits into a buffer, or as much as there is; the rest of it becomes zero."""
+        whole = memoryview(buffer).cast("B")
+        part = whole[: max(0, self.size - self._position)]
+        # A damaged file asks for places that no system call takes.
+        count = os.preadv(self._file, [part], self._start + self._position) if part else 0
+        # HDF5 does not look at the count, and must not take for content what lay in memory.
+        whole[count:] = bytes(len(whole) - count)
         self._position += count
         return count
 

@@ -161,7 +161,7 @@ def _advice(model: keras.Layer | tf.Module, found: Fit, path: Path) -> str:
         if all(name.startswith(heads) for name in found.different):
             return (
                 "Only the head differs: exclude_head=True (--exclude-head) leaves the model its "
-                "own, and a model with the file's num_classes (--option num_classes=N) takes it."
+                "own, and a model that is made with the file's num_classes takes it."
             )
     return f"`shimzoo inspect {shlex.quote(str(path))}` tells what it is."
 

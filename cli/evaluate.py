@@ -162,7 +162,7 @@ def _print_evaluation(
         "dataset": f"{record['dataset']}, {record['split']}, {evaluation.images:,} images{bad}",
         "top-1": f"{evaluation.top1:.4f}",
         "top-5": "-" if top5 is None else f"{top5:.4f}",
-        "loss": f"{evaluation.loss:.4f}",
+        "cross-entropy": f"{evaluation.loss:.4f}",
     }
     print_rows(rows)
     figures = list(enumerate(evaluation.per_class()))

@@ -109,7 +109,7 @@ def has_several_processes(strategy: str) -> bool:
         True also where "auto" will be "multi_worker".
     """
     if strategy == "auto":
-        return "TF_CONFIG" in os.environ
+        return bool(os.environ.get("TF_CONFIG"))
     return strategy in _ROLES
 
 
@@ -126,8 +126,8 @@ def find(strategy: str) -> Cluster:
         ValueError: There is none, or what tells of it is broken.
         ModuleNotFoundError: On Kubernetes, its Python client is not installed.
     """
-    if "TF_CONFIG" in os.environ:
-        cluster = _from_tf_config(os.environ["TF_CONFIG"])
+    if text := os.environ.get("TF_CONFIG"):
+        cluster = _from_tf_config(text)
     elif "SLURM_STEP_NODELIST" in os.environ:
         cluster = _from_slurm(strategy)
     elif "JOB_COMPLETION_INDEX" in os.environ:

@@ -56,7 +56,7 @@ def write(
         "bad_images": evaluation.bad_images,
         "top1": evaluation.top1,
         "top5": evaluation.top5,
-        "loss": evaluation.loss,
+        "cross_entropy": evaluation.loss,
         "classes": classes,
     }
     (directory / RESULTS).write_text(json.dumps(results, indent=2) + "\n")

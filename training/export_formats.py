@@ -12,6 +12,8 @@ IMAGES, IMAGE_BYTES, LOGITS, PROBABILITIES = "images", "image_bytes", "logits", 
 # A SavedModel's signatures: TensorFlow's default one, and that which takes encoded images.
 SIGNATURE, ENCODED_SIGNATURE = "serving_default", "serve_encoded"
 
+# Ends of files' names that stand for something else than a SavedModel's folder.
+_OTHERS = {".pb", ".pbtxt", ".h5", ".keras", ".safetensors", ".pt", ".pth"}
 # Modules that write the format or run it.
 _MODULES = {SAVED_MODEL: (), TFLITE: ("ai_edge_litert",), ONNX: ("tf2onnx", "onnxruntime")}
 
@@ -29,12 +31,17 @@ def check(path: pathlib.Path, precision: str) -> None:
         precision: One of `PRECISIONS`.
 
     Raises:
-        ValueError: Unknown precision, or one that the format hasn't.
+        ValueError: Unknown precision, or one that the format hasn't; a file of another format.
         ModuleNotFoundError: A package that the format needs is not installed.
     """
     if precision not in PRECISIONS:
         raise ValueError(
             f"There is no precision {precision!r}: precisions are {', '.join(PRECISIONS)}."
+        )
+    if path.suffix in _OTHERS:
+        raise ValueError(
+            f"'{path}' ends in {path.suffix}, which no export does: name a target that ends in "
+            ".tflite or .onnx, or a folder for a SavedModel. `shimzoo convert` writes weights."
         )
     kind = format_of(path)
     if precision != "float32" and kind != TFLITE:

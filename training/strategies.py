@@ -112,7 +112,13 @@ def _one_device(config: TrainConfig, cluster: None) -> tf.distribute.Strategy:
 def _mirrored(config: TrainConfig, cluster: None) -> tf.distribute.Strategy:
     found = len(tf.config.list_physical_devices("GPU"))
     if found == 0:
-        return tf.distribute.MirroredStrategy(_cpus(config.replicas or 1))
+        count, cores = config.replicas or 1, os.cpu_count() or 1
+        if count > max(2, cores):  # Two also on one core, to try a script.
+            raise ValueError(
+                f"replicas={count}, and this machine has no GPU and {cores} CPU core(s) that they "
+                f"would share: take {max(2, cores)} or fewer."
+            )
+        return tf.distribute.MirroredStrategy(_cpus(count))
     wanted = config.replicas or found
     if wanted > found:
         raise ValueError(f"replicas={wanted}, and this machine has {found} GPU(s).")

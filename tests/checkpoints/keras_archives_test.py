@@ -35,6 +35,17 @@ def test_weights_are_read_at_any_place(path, compression):
         assert file.read() == CONTENT[390:]
 
 
+@pytest.mark.parametrize("place", [len(CONTENT) - 3, len(CONTENT), 2**40, 2**64 - 1])
+def test_what_lies_beyond_the_end_is_zero(path, place):
+    """As HDF5 reads a file of its own; damaged ones point there."""
+    buffer = bytearray(b"x" * 10)
+    with weights_in(packed(path, zipfile.ZIP_STORED)) as (file, _):
+        file.seek(place)
+        count = file.readinto(buffer)
+    assert count == max(0, len(CONTENT) - place)
+    assert buffer == CONTENT[place : place + 10].ljust(10, b"\0")
+
+
 @pytest.mark.parametrize("size", [1, 30, 600])
 def test_damage_is_told_before_tensors_are_used(path, size):
     damaged = bytearray(packed(path, zipfile.ZIP_STORED).read_bytes())

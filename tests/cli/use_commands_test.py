@@ -82,7 +82,9 @@ def test_evaluating_a_run_gives_the_accuracy_of_its_end(capsys, trained, tmp_pat
         "digits",
         "test",
     )
-    assert f"top-1    {results['top1']:.4f}" in shown
+    figures = dict(line.split(maxsplit=1) for line in shown.splitlines() if " " in line)
+    assert figures["top-1"] == f"{results['top1']:.4f}"
+    assert figures["cross-entropy"] == f"{results['cross_entropy']:.4f}"
     rows = [line.split()[0] for line in shown.partition("class ")[2].splitlines()[1:11]]
     assert rows == list("0123456789")
     files = {file.name for file in out.iterdir()}
@@ -114,7 +116,7 @@ def test_any_checkpoint_is_evaluated_in_any_stage_alike(capsys, foreign, tmp_pat
         arguments = of_formula(foreign, "--dataset", "digits", "--stage", stage, "--out", out)
         assert shimzoo(capsys, "evaluate", *arguments)[0] == 0
         results.append(json.loads((out / "results.json").read_text()))
-    assert results[0]["loss"] == pytest.approx(results[1]["loss"], rel=1e-5)
+    assert results[0]["cross_entropy"] == pytest.approx(results[1]["cross_entropy"], rel=1e-5)
     assert results[0]["classes"] == results[1]["classes"]
 
 
@@ -251,6 +253,7 @@ def test_export_without_a_dataset_compares_on_photographs(capsys, foreign, tmp_p
         (["predict", ".", "--checkpoint", "x", "--top", "0"], ["--top 0", "1 or more"]),
         (["export", "m", "--checkpoint", "x"], ["'x'", "--model NAME"]),
         (["export", "--checkpoint", "x"], ["TARGET"]),
+        (["export", "m.pb", *of_formula("x")], ["ends in .pb", ".tflite", "SavedModel"]),
         (["export", "m", "--checkpoint", "x", "--batch-size", "-1"], ["--batch-size -1"]),
         (
             ["export", "m.onnx", *of_formula("x", "--precision", "int8")],

@@ -102,7 +102,10 @@ def test_any_tf_config_is_a_cluster_or_a_line(values):
         assert cluster.address in cluster.tasks[cluster.role]
 
 
-def test_without_a_cluster_it_is_said_how_to_make_one():
+@pytest.mark.parametrize("text", [None, ""])
+def test_without_a_cluster_it_is_said_how_to_make_one(text, monkeypatch):
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match=r"needs a cluster: set TF_CONFIG.*srun.*Kubernetes"):
         clusters.find("multi_worker")
 

@@ -103,6 +103,7 @@ def test_the_weights_do_not_depend_on_what_the_bad_file_holds(config, folder, tm
         ("folder:nowhere", "There is no folder 'nowhere'"),
         ("tfrecord:nowhere", "finds no train files"),
         ("mnist", "There is no dataset 'mnist'"),
+        ("imagenet2012", "imagenet2012 needs --data-dir"),
     ],
 )
 def test_a_dataset_that_is_not_there_is_one_line_and_code_2(dataset, message, tmp_path, capsys):

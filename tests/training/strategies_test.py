@@ -87,9 +87,16 @@ def test_a_batch_that_replicas_cannot_share_is_refused(monkeypatch):
         strategies.find_cluster(with_strategy("multi_worker", batch_size=15))
 
 
-def test_more_replicas_than_there_are_devices_are_refused():
+def test_more_replicas_than_there_are_devices_are_refused(monkeypatch):
     tf.config.list_logical_devices()
+    monkeypatch.setattr(strategies.os, "cpu_count", lambda: 64)
     with pytest.raises(ValueError, match=r"replicas=20.*has \d+ CPU"):
+        strategies.place(with_strategy("mirrored", replicas=20), None)
+
+
+def test_more_parts_of_the_cpu_than_it_has_cores_are_refused(monkeypatch):
+    monkeypatch.setattr(strategies.os, "cpu_count", lambda: 4)
+    with pytest.raises(ValueError, match=r"replicas=20.*4 CPU core.*take 4 or fewer"):
         strategies.place(with_strategy("mirrored", replicas=20), None)
 
 

@@ -36,6 +36,10 @@ def check_dataset_name(name: str, data_dir: str | None = None) -> None:
     elif name == "digits":
         if data_dir is not None:
             raise ValueError(f"digits comes with shimzoo: leave data_dir={data_dir!r} out.")
+    elif name == _IMAGENET and data_dir is None:
+        raise ValueError(
+            f"{name} needs --data-dir: the folder that TensorFlow Datasets has prepared it in."
+        )
     elif name not in _BUILT_IN and (data_dir is None or not _TFDS_NAME.fullmatch(name)):
         raise ValueError(
             f"There is no dataset {name!r}: datasets are {', '.join(DATASETS)}, and with "

@@ -83,9 +83,13 @@ def _builder(name: str, data_dir: str | None) -> Any:
         )
         if versions:
             return tfds.builder_from_directory(versions[-1].parent)
+        by_hand = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+        folder = pathlib.Path(data_dir, "downloads", "manual")
+        first = f"download its files by hand into '{folder}' and " if by_hand else ""
+        then = "prepares it" if by_hand else "downloads it"
         raise FileNotFoundError(
-            f"{name} is not prepared in '{data_dir}': run 'tfds build {name} --data_dir "
-            f"{data_dir}', which downloads it, or name the folder that has it by --data-dir."
+            f"{name} is not prepared in '{data_dir}': {first}run 'tfds build {name} --data_dir "
+            f"{data_dir}', which {then}, or name the folder that has it by --data-dir."
         )
     return builder
 
