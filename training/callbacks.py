@@ -61,7 +61,7 @@ class StopOnBadLoss(keras.callbacks.Callback):
 
     Raises:
         FloatingPointError: The loss or a weight is NaN or infinite; the message names the step and
-            the last checkpoint before it.
+            the checkpoint that a resumed run goes on from.
     """
 
     def __init__(
@@ -94,12 +94,17 @@ class StopOnBadLoss(keras.callbacks.Callback):
         loss = float(logs["val_loss"])
         # Moving statistics that are still far from the batch's can make it infinite for a while.
         if math.isnan(loss):
-            self._checkpoint.discard()
             self._stop(f"test loss is {loss}")
+        self._checkpoint.keep_as_tested()
 
     def _stop(self, what: str) -> None:
-        newest = self._checkpoint.newest_before(self._position.step)
-        before = f"the last good checkpoint is '{newest}'" if newest else "no checkpoint yet"
+        self._checkpoint.fall_back()
+        if (tested := self._checkpoint.newest_tested) is not None:
+            before = f"the last good checkpoint is '{tested}', which passed its test"
+        elif (newest := self._checkpoint.newest) is not None:
+            before = f"the last checkpoint is '{newest}', and none has passed a test yet"
+        else:
+            before = "no checkpoint yet"
         raise FloatingPointError(
             f"The {what} at step {self._position.step}: the run has diverged and was "
             f"stopped; {before}. Try a learning rate below {self._learning_rate}. Records "

@@ -218,18 +218,18 @@ def _restore(
     checkpoint: RunCheckpoint, position: Position, directory: RunDirectory, written: RunDirectory
 ) -> str:
     """Puts the run back to where it was; returns where that is, for the user."""
-    restored = checkpoint.restore()
-    if restored is None and directory.read_metrics():
+    lines = directory.read_lines()
+    tested = {int(line["step"]) for line in lines if "epoch" in line}
+    restored = checkpoint.restore(tested)
+    if restored is None and tested:
         raise ValueError(
             f"The run in '{directory.path}' has metrics of whole epochs and no checkpoint in "
             f"'{directory.checkpoints}': put it back there, or start anew with --overwrite."
         )
-    lines = directory.read_lines()
     written.keep_metrics_until(position.step, lines)
     if restored is None:
         return "at the start, as the run has no checkpoint yet"
-    is_recorded = any("epoch" in line and line["step"] == position.step for line in lines)
-    position.awaits_test = not position.is_mid_epoch and not is_recorded
+    position.awaits_test = not position.is_mid_epoch and position.step not in tested
     return f"after {position.step} of {position.total_steps} steps, from {restored}"
 
 
