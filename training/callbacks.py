@@ -137,7 +137,8 @@ class KeepBest(keras.callbacks.Callback):
 class SaveCheckpoints(keras.callbacks.Callback):
     """Saves a checkpoint now and then, after each epoch, and where a signal asks the run to stop.
 
-    That of an epoch is saved before its test, which can take long and changes nothing.
+    That of an epoch is saved before its test, which can take long and changes nothing: a signal
+    ends it after any batch, and `resume` begins with the test.
 
     Args:
         checkpoint: What is saved.
@@ -185,8 +186,15 @@ class SaveCheckpoints(keras.callbacks.Callback):
             self._stop(asked)
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Saves the epoch, and stops if a signal came: `resume` begins with the test."""
+        """Saves the epoch, and stops if a signal came."""
         self._save()
+        self._stop_if_asked()
+
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Stops if a signal came; the checkpoint is that of the test's beginning."""
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
         if (signal_number := self._request.signal_number()) is not None:
             self._stop(signal_number)
 
