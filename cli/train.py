@@ -107,25 +107,21 @@ def _train(
 ) -> None:
     from ..training import TrainingInterrupted, run_directory, startup
 
-    expected = None
     try:
         if resume and out is not None:
             saved = run_directory.RunDirectory(out).read_config()
             config = dataclasses.replace(saved, **changes)
         else:
-            found = published_recipes.get_recipe(recipe)
-            config = found.changed(**changes)
-            expected = found.expected_of(config)
+            config = published_recipes.get_recipe(recipe).changed(**changes)
         # Looked at before TensorFlow's import, which takes seconds, and again in `train`.
         if not clusters.has_several_processes(config.strategy):
             run_directory.choose(config, out, resume, overwrite)
-            if expected is not None:
-                typer.echo(f"expected test accuracy {expected}")
         startup.import_tensorflow()
 
         from ..training import train
 
-        result = train(config, out=out, resume=resume, overwrite=overwrite)
+        followed = None if resume else recipe
+        result = train(config, out=out, resume=resume, overwrite=overwrite, recipe=followed)
     except KeyboardInterrupt:  # Later ones are taken up by the run.
         typer.echo("stopped before training began", err=True)
         raise typer.Exit(128 + signal.SIGINT) from None
@@ -133,7 +129,7 @@ def _train(
         _print_interruption(interruption)
         raise typer.Exit(128 + interruption.signal_number) from None
     if result is not None:
-        _print_result(result, expected)
+        _print_result(result)
 
 
 def _print_interruption(interruption: TrainingInterrupted) -> None:
@@ -144,7 +140,7 @@ def _print_interruption(interruption: TrainingInterrupted) -> None:
     )
 
 
-def _print_result(result: TrainResult, expected: str | None) -> None:
+def _print_result(result: TrainResult) -> None:
     from ..training import run_directory
 
     files = run_directory.RunDirectory(result.directory)
@@ -152,7 +148,7 @@ def _print_result(result: TrainResult, expected: str | None) -> None:
         "stage": result.stage,
         "test accuracy": f"{result.test_accuracy:.4f}",
     }
-    if expected is not None:
+    if (expected := files.read_expected()) is not None:
         rows["expected"] = expected
     if result.images_per_second is not None:
         rows["images/s"] = f"{result.images_per_second:,.0f} in training, median of the epochs"

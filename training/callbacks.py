@@ -61,7 +61,7 @@ class StopOnBadLoss(keras.callbacks.Callback):
 
     Raises:
         FloatingPointError: The loss or a weight is NaN or infinite; the message names the step and
-            the last checkpoint before it.
+            the checkpoint that a resumed run goes on from.
     """
 
     def __init__(
@@ -94,12 +94,17 @@ class StopOnBadLoss(keras.callbacks.Callback):
         loss = float(logs["val_loss"])
         # Moving statistics that are still far from the batch's can make it infinite for a while.
         if math.isnan(loss):
-            self._checkpoint.discard()
             self._stop(f"test loss is {loss}")
+        self._checkpoint.keep_as_tested()
 
     def _stop(self, what: str) -> None:
-        newest = self._checkpoint.newest_before(self._position.step)
-        before = f"the last good checkpoint is '{newest}'" if newest else "no checkpoint yet"
+        self._checkpoint.fall_back()
+        if (tested := self._checkpoint.newest_tested) is not None:
+            before = f"the last good checkpoint is '{tested}', which passed its test"
+        elif (newest := self._checkpoint.newest) is not None:
+            before = f"the last checkpoint is '{newest}', and none has passed a test yet"
+        else:
+            before = "no checkpoint yet"
         raise FloatingPointError(
             f"The {what} at step {self._position.step}: the run has diverged and was "
             f"stopped; {before}. Try a learning rate below {self._learning_rate}. Records "
@@ -132,7 +137,8 @@ class KeepBest(keras.callbacks.Callback):
 class SaveCheckpoints(keras.callbacks.Callback):
     """Saves a checkpoint now and then, after each epoch, and where a signal asks the run to stop.
 
-    That of an epoch is saved before its test, which can take long and changes nothing.
+    That of an epoch is saved before its test, which can take long and changes nothing: a signal
+    ends it after any batch, and `resume` begins with the test.
 
     Args:
         checkpoint: What is saved.
@@ -180,8 +186,15 @@ class SaveCheckpoints(keras.callbacks.Callback):
             self._stop(asked)
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Saves the epoch, and stops if a signal came: `resume` begins with the test."""
+        """Saves the epoch, and stops if a signal came."""
         self._save()
+        self._stop_if_asked()
+
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Stops if a signal came; the checkpoint is that of the test's beginning."""
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
         if (signal_number := self._request.signal_number()) is not None:
             self._stop(signal_number)
 

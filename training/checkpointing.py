@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import keras
 import tensorflow as tf
@@ -89,11 +89,14 @@ class Position(tf.train.experimental.PythonState):
 class RunCheckpoint:
     """Saves and restores weights, averages, optimizer, random state and position of a run.
 
+    Beside the newest checkpoints the newest one stays that passed its test, which
+    `tf.train.CheckpointManager` could not spare: what comes after it may have ruined weights.
+
     Args:
         model: The model as it is trained.
         position: How far the run has come.
         directory: Where checkpoints are saved.
-        keep: How many of them are kept.
+        keep: How many of the newest are kept.
         source: Where they are restored from.
         before_save: Called before each save, to let steps come to their end that are under way, and
             to complete the position.
@@ -115,6 +118,10 @@ class RunCheckpoint:
         self._keep = keep
         # Of the newest checkpoint; None while there is none.
         self._step: int | None = None
+        # Of all that count, in the order in which they are to go.
+        self._steps: list[int] = []
+        # Of the newest one that passed its test.
+        self._tested_step: int | None = None
         net = model.net
         weights = {id(variable) for variable in net.weights}
         averages = model.averages.by_tf1_name() if model.averages is not None else {}
@@ -125,33 +132,56 @@ class RunCheckpoint:
             random_state=[v.value for v in net.variables if id(v) not in weights],
             position=position,
         )
-        self._manager = self._new_manager()
 
-    def newest_before(self, step: int) -> str | None:
-        """Path of the newest checkpoint from before a training step; None if there is none."""
-        earlier = [found for path in self._manager.checkpoints if (found := _step_of(path)) < step]
-        return str(self._source / f"{_NAME}-{max(earlier)}") if earlier else None
+    @property
+    def newest(self) -> str | None:
+        """Path of the checkpoint that a resumed run would go on from; None if there is none."""
+        return self._path_of(self._steps[-1]) if self._steps else None
+
+    @property
+    def newest_tested(self) -> str | None:
+        """Path of the newest checkpoint that passed its test; None if there is none."""
+        return None if self._tested_step is None else self._path_of(self._tested_step)
 
     def save(self) -> None:
         """Writes a checkpoint of the run as it is, unless it was just saved or restored so."""
         # Not for the files to tell: all processes of a run have to do the same.
         if self._position.step != self._step:
+            step = self._position.step
             self._before_save()
-            self._manager.save(checkpoint_number=self._position.step)
-            self._step = self._position.step
+            # What `restore` looks for, and `write` leaves to its caller.
+            self._checkpoint.save_counter.assign_add(1)
+            self._checkpoint.write(str(self._directory / f"{_NAME}-{step}"))
+            self._step = step
+            self._steps = [each for each in self._steps if each != step] + [step]
+            self._write_list()
+            self._delete_old()
 
-    def discard(self) -> None:
-        """Deletes the checkpoint of this very step, which turned out to hold ruined weights."""
-        for file in self._directory.glob(f"{_NAME}-{self._position.step}.*"):
-            file.unlink()
-        left = [_step_of(str(file.with_suffix(""))) for file in _index_files(self._directory)]
-        self._list(sorted(left))
+    def keep_as_tested(self) -> None:
+        """Keeps the checkpoint of this very step, which passed its test, until another one has."""
+        self._tested_step = self._position.step
+        self._delete_old()
+
+    def fall_back(self) -> None:
+        """Lets a resumed run go on from before this very step, whose weights are ruined.
+
+        That is from the newest checkpoint that passed its test, if there is one: those after it can
+        be ruined as well. If this step has a checkpoint, it is deleted.
+        """
+        step = self._position.step
+        left = [each for each in self._steps if each != step]
+        self._steps = left if self._tested_step is None else _up_to(self._tested_step, left)
         self._step = None
+        self._write_list()
+        self._delete(step)
 
-    def restore(self) -> str | None:
+    def restore(self, tested: Collection[int] = ()) -> str | None:
         """Puts the run back to its newest checkpoint that is whole.
 
         Damaged ones are moved out of the way of those that are kept.
+
+        Args:
+            tested: Training steps after which the run passed a test.
 
         Returns:
             Which one that is and why, for the user; None if there is none, which leaves the run as
@@ -173,13 +203,15 @@ class RunCheckpoint:
             if not self._restore(path):
                 damaged.append(path)
                 continue
-            self._step = _step_of(path)
-            whole = [each for each in found if each not in damaged]
+            self._step = step = _step_of(path)
+            whole = [_step_of(each) for each in found if each not in damaged]
+            passed = (each for each in whole if each <= step and each in tested)
+            self._tested_step = max(passed, default=None)
+            # Those from after it are of no use any more, and so the first to go.
+            self._steps = _up_to(step, whole)
             if self._directory == self._source:
                 self._move_away(damaged)
-                # Those from after it are of no use any more, and so the first to go.
-                step = _step_of(path)
-                self._list(sorted(map(_step_of, whole), key=lambda each: (each <= step, each)))
+                self._write_list()
             if damaged:
                 why = f"as {_named(damaged)} damaged, and now in '{self._source / _DAMAGED}'"
             return f"'{path}', {why}"
@@ -206,38 +238,42 @@ class RunCheckpoint:
             for file in self._source.glob(f"{pathlib.Path(path).name}.*"):
                 os.replace(file, self._source / _DAMAGED / file.name)
 
-    def _list(self, steps: list[int]) -> None:
-        """Lets the manager keep the checkpoints of these steps, and delete them in this order.
+    def _delete_old(self) -> None:
+        """Deletes what is too much, but never the newest one that passed its test."""
+        old = [step for step in self._steps[: -self._keep] if step != self._tested_step]
+        if not old:
+            return
+        self._steps = [step for step in self._steps if step not in old]
+        self._write_list()
+        for step in old:
+            self._delete(step)
 
-        The last of them counts as the newest.
-        """
+    def _delete(self, step: int) -> None:
+        for file in self._directory.glob(f"{_NAME}-{step}.*"):
+            file.unlink()
+
+    def _write_list(self) -> None:
+        """Writes the file by which TensorFlow knows the checkpoints, and the newest of them."""
         file = self._directory / "checkpoint"
-        if not steps:
+        if not self._steps:
             file.unlink(missing_ok=True)
-        else:
-            lines = [f'model_checkpoint_path: "{_NAME}-{steps[-1]}"']
-            for name in (f"{_NAME}-{step}" for step in steps):
-                # Without a time, the manager would neither count nor delete it.
-                time_s = (self._directory / f"{name}.index").stat().st_mtime
-                lines.append(f'all_model_checkpoint_paths: "{name}"')
-                lines.append(f"all_model_checkpoint_timestamps: {time_s}")
-            partial = self._directory / "checkpoint.tmp"
-            partial.write_text("\n".join(lines) + "\n")
-            os.replace(partial, file)
-        self._manager = self._new_manager()
+            return
+        lines = [f'model_checkpoint_path: "{_NAME}-{self._steps[-1]}"']
+        lines += [f'all_model_checkpoint_paths: "{_NAME}-{step}"' for step in self._steps]
+        partial = self._directory / "checkpoint.tmp"
+        partial.write_text("\n".join(lines) + "\n")
+        os.replace(partial, file)
 
-    def _new_manager(self) -> tf.train.CheckpointManager:
-        """A manager that goes on with the list in the directory's file `checkpoint`."""
-        return tf.train.CheckpointManager(
-            self._checkpoint, str(self._directory), max_to_keep=self._keep, checkpoint_name=_NAME
-        )
+    def _path_of(self, step: int) -> str:
+        return str(self._source / f"{_NAME}-{step}")
 
     def _found(self) -> list[str]:
-        return [str(file.with_suffix("")) for file in _index_files(self._source)]
+        return [str(file.with_suffix("")) for file in self._source.glob(f"{_NAME}-*.index")]
 
 
-def _index_files(directory: pathlib.Path) -> Iterator[pathlib.Path]:
-    return directory.glob(f"{_NAME}-*.index")
+def _up_to(step: int, steps: Iterable[int]) -> list[int]:
+    """Steps in their order, but with those from after one of them at the beginning."""
+    return sorted(steps, key=lambda each: (each <= step, each))
 
 
 def _named(paths: list[str]) -> str:

@@ -6,6 +6,7 @@ callbacks. Only what runs the step, and where its results come from, is written 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -117,7 +118,7 @@ def _tested(
     called: keras.callbacks.CallbackList,
 ) -> Logs:
     called.on_test_begin()
-    results = steps.evaluate(batches)
+    results = steps.evaluate(batches, called)
     called.on_test_end(results)
     return results
 
@@ -136,6 +137,7 @@ class _CollectiveSteps:
         training_batches: Callable[[int, int], tf.data.Dataset],
     ) -> None:
         self._model = model
+        self._placement = placement
         self._strategy = placement.strategy
         # Replicas of one process, each with rows of its own.
         self._local = self._strategy.num_replicas_in_sync // placement.cluster.num_workers
@@ -173,11 +175,17 @@ class _CollectiveSteps:
     def finish_epoch(self) -> Logs:
         return _as_floats(self._results())
 
-    def evaluate(self, batches: tf.data.Dataset) -> Logs:
+    def evaluate(self, batches: tf.data.Dataset, called: keras.callbacks.CallbackList) -> Logs:
         self._model.reset_metrics()
-        # No process waits for another here, so that their numbers of batches may differ.
-        for group in _groups(batches, self._local):
-            self._test_step(*(self._of_each(values) for values in zip(*group, strict=True)))
+        groups = _groups(batches, self._local)
+        # One process can have fewer batches than another, but callbacks agree on stops, for which
+        # all have to call them as often.
+        own = math.ceil(int(batches.cardinality()) / self._local)
+        for number in range(self._placement.largest(own)):
+            called.on_test_batch_begin(number)
+            if (group := next(groups, None)) is not None:
+                self._test_step(*(self._of_each(values) for values in zip(*group, strict=True)))
+            called.on_test_batch_end(number)
         return self.finish_epoch()
 
     def _of_each(self, values: Sequence[Any]) -> Any:
@@ -246,11 +254,13 @@ class _AsynchronousSteps:
         self._waiting.clear()
         return self._result()
 
-    def evaluate(self, batches: tf.data.Dataset) -> Logs:
+    def evaluate(self, batches: tf.data.Dataset, called: keras.callbacks.CallbackList) -> Logs:
         """On the chief, which nothing else keeps busy now."""
         self._model.reset_metrics()
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            called.on_test_batch_begin(number)
             self._test_step(batch)
+            called.on_test_batch_end(number)
         return self._result()
 
     def _result(self) -> Logs:

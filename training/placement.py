@@ -147,6 +147,12 @@ class Placement:
             return sorted(set(numbers))
         return agreement.union(numbers, self._of_all_processes)
 
+    def largest(self, number: int) -> int:
+        """The largest of all processes' numbers; to be called by all of them at the same point."""
+        if self.name != "multi_worker":
+            return number
+        return int(self._of_all_processes([number]).max())
+
     def wait_for_all(self) -> None:
         """Returns once all processes have come to this point."""
         if self.name == "multi_worker":

@@ -31,7 +31,7 @@ from .progress import ProgressBar
 from .result import TrainResult
 from .run_directory import RunDirectory, choose
 from .run_input import RunInput
-from .run_record import count_parameters, describe_data, record, start_lines
+from .run_record import count_parameters, describe_data, describe_recipe, record, start_lines
 from .tensorboard import Profile, show_images
 from .train_config import TrainConfig
 from .training_model import (
@@ -48,6 +48,7 @@ def train(
     out: pathlib.Path | str | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    recipe: str | None = None,
 ) -> TrainResult | None:
     """Trains a model and writes all about it into a directory.
 
@@ -66,6 +67,8 @@ def train(
             an uninterrupted run, dropout included. A finished run is left as it is, and its
             result returned.
         overwrite: Replace the run in `out`.
+        recipe: Name of the recipe that `config` was made from, whose accuracy is told beside the
+            run's; a run that is resumed has its own.
 
     Returns:
         What the run gave, measured on the test part of the dataset after the last epoch; None in
@@ -83,6 +86,7 @@ def train(
         TrainingInterrupted: SIGINT or SIGTERM; `resume` continues.
     """
     start = time.perf_counter()
+    followed = None if recipe is None else describe_recipe(recipe, config)
     resolved = strategies.resolve(config)
     cluster = strategies.find_cluster(resolved)
     if cluster is not None and resolved.strategy == "parameter_server" and not cluster.is_chief:
@@ -120,7 +124,7 @@ def train(
     start_from = None if resume else start_from_checkpoint(model, config)
     with _written(directory, is_chief) as written, written.in_use():
         if not resume:
-            written.create(record(config, model, dataset, steps, placement), overwrite)
+            written.create(record(config, model, dataset, steps, placement, followed), overwrite)
         position = Position(steps, config.epochs, [model.metrics[0], accuracy])
         checkpoint = RunCheckpoint(
             model,
@@ -139,6 +143,8 @@ def train(
         placement.check_same_step(position.step)
         told = start_lines(config, model, dataset, steps, placement)
         told["files"] = str(directory.path)
+        if is_chief and (expected := directory.read_expected()) is not None:
+            told["expected"] = f"test accuracy {expected}"
         for name, text in (*told.items(), ("weights", start_from), ("resumed", origin)):
             if text:
                 console.print(f"{name:<9}{text}", markup=False)
@@ -227,18 +233,18 @@ def _restore(
     checkpoint: RunCheckpoint, position: Position, directory: RunDirectory, written: RunDirectory
 ) -> str:
     """Puts the run back to where it was; returns where that is, for the user."""
-    restored = checkpoint.restore()
-    if restored is None and directory.read_metrics():
+    lines = directory.read_lines()
+    tested = {int(line["step"]) for line in lines if "epoch" in line}
+    restored = checkpoint.restore(tested)
+    if restored is None and tested:
         raise ValueError(
             f"The run in '{directory.path}' has metrics of whole epochs and no checkpoint in "
             f"'{directory.checkpoints}': put it back there, or start anew with --overwrite."
         )
-    lines = directory.read_lines()
     written.keep_metrics_until(position.step, lines)
     if restored is None:
         return "at the start, as the run has no checkpoint yet"
-    is_recorded = any("epoch" in line and line["step"] == position.step for line in lines)
-    position.awaits_test = not position.is_mid_epoch and not is_recorded
+    position.awaits_test = not position.is_mid_epoch and position.step not in tested
     return f"after {position.step} of {position.total_steps} steps, from {restored}"
 
 

@@ -137,6 +137,11 @@ class RunDirectory:
         """What `config.json` says that the settings led to; empty if it says nothing."""
         return json.loads(self.config_json.read_text()).get("resolved", {})
 
+    def read_expected(self) -> str | None:
+        """The test accuracy expected of the run by its recipe, in words; None where none is."""
+        recipe = json.loads(self.config_json.read_text()).get("recipe")
+        return None if recipe is None else recipe["expected"]
+
     def read_result(self) -> TrainResult | None:
         """The result of a finished run; None if it is not finished.
 

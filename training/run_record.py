@@ -11,6 +11,7 @@ import keras
 from . import provenance
 from .datasets import Dataset
 from .placement import Placement
+from .published_recipes import get_recipe
 from .train_config import TrainConfig
 
 
@@ -34,8 +35,29 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
+def describe_recipe(name: str, config: TrainConfig) -> dict[str, str | None]:
+    """What `config.json` says of the recipe that settings were taken from.
+
+    Args:
+        name: The recipe's, or that of a published model.
+        config: The settings.
+
+    Returns:
+        The name, and the test accuracy that is expected, in words; None where nobody has said.
+
+    Raises:
+        ValueError: There is no such recipe, or it is not for the model.
+    """
+    return {"name": name, "expected": get_recipe(name).expected_of(config)}
+
+
 def record(
-    config: TrainConfig, model: keras.Model, dataset: Dataset, steps: int, placement: Placement
+    config: TrainConfig,
+    model: keras.Model,
+    dataset: Dataset,
+    steps: int,
+    placement: Placement,
+    recipe: dict[str, str | None] | None,
 ) -> dict[str, Any]:
     """What `config.json` says: settings, what they led to, and what made the run.
 
@@ -45,12 +67,14 @@ def record(
         dataset: What it is trained on.
         steps: Training steps in an epoch.
         placement: The run's strategy.
+        recipe: What `describe_recipe` gave; None without a recipe.
 
     Returns:
         What JSON can hold.
     """
     return {
         "config": dataclasses.asdict(config),
+        "recipe": recipe,
         "resolved": {
             "parameters": count_parameters(model),
             **describe_data(dataset),

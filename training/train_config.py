@@ -95,7 +95,8 @@ class TrainConfig:
         trainable: The only weights that are trained: a regular expression for TF1 names or scopes.
         save_every: Seconds between two checkpoints within an epoch, 0 for one after each step; each
             epoch's end has one anyway. none is without those.
-        keep: Checkpoints that are kept, beside the weights of the best epoch.
+        keep: Newest checkpoints that are kept, beside the newest one that passed its test and the
+            weights of the best epoch.
         log_every: Training steps between two lines of metrics within an epoch.
         profile: First and last step to record for TensorBoard's profiler.
         seed: Decides fresh weights, the order of the images, shifts and dropout; 0 to 2**31 - 1.

@@ -59,10 +59,19 @@ def test_a_run_prints_what_it_is_and_gives_and_nothing_like_an_error(whole):
     assert "1,437 training and 360 test images" in out
     assert "2 epochs of 65 steps, global batch 22" in out
     assert "float32, jit_compile False" in out
+    # The recipe's accuracy stands at both ends, with what of its settings was changed.
+    expected = json.loads((directory / "config.json").read_text())["recipe"]["expected"]
+    assert expected.startswith("0.9700, measured here")
+    assert expected.endswith("; not the recipe's: batch_size, epochs")
+    assert told_as_expected(out) == [f"test accuracy {expected}", expected]
     result = json.loads((directory / "result.json").read_text())
     assert re.search(rf"test accuracy +{result['test_accuracy']:.4f}", out)
     for words in ("stage +native", "images/s +[1-9]", "wall time +[1-9]", "run/curve.png"):
         assert re.search(words, out)
+
+
+def told_as_expected(out):
+    return re.findall("^expected +(.*)$", out, re.MULTILINE)
 
 
 def test_the_readme_shows_the_closing_table(whole):
@@ -140,6 +149,7 @@ def test_ctrl_c_and_the_command_it_prints_lead_to_the_same_weights(whole, tmp_pa
     )
     assert (resumed.returncode, resumed.stderr) == (0, "")
     assert f"after {stopped} of 130 steps" in resumed.stdout
+    assert told_as_expected(resumed.stdout) == told_as_expected(whole[0].stdout)
     expected, weights = final_weights(whole[1]), final_weights(directory)
     assert weights.keys() == expected.keys()
     for name, value in weights.items():

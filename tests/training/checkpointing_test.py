@@ -1,5 +1,6 @@
 """Which checkpoints of a run are kept, and which one it goes on from."""
 
+import pathlib
 import re
 
 import keras
@@ -50,9 +51,8 @@ def test_the_newest_are_kept(make, tmp_path):
     process = make()
     save(process, 3, 10, 17)
     assert steps_in(tmp_path) == {10, 17}
-    assert process[1].newest_before(18) == str(tmp_path / "step-17")
-    assert process[1].newest_before(17) == str(tmp_path / "step-10")
-    assert process[1].newest_before(10) is None
+    assert process[1].newest == str(tmp_path / "step-17")
+    assert process[1].newest_tested is None
 
 
 def test_a_step_is_saved_once(make, tmp_path):
@@ -63,14 +63,51 @@ def test_a_step_is_saved_once(make, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
+def latest_in(directory):
+    return pathlib.Path(tf.train.latest_checkpoint(str(directory))).name
+
+
 def test_ruined_weights_leave_the_list(make, tmp_path):
     process = make()
     save(process, 3, 10)
-    process[1].discard()
+    process[1].fall_back()
     assert steps_in(tmp_path) == {3}
-    assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "step-3")
+    assert latest_in(tmp_path) == "step-3"
     save(process, 10, 17)
     assert steps_in(tmp_path) == {10, 17}
+
+
+def test_what_passed_its_test_is_kept_until_another_one_has(make, tmp_path):
+    process = make(keep=1)
+    save(process, 10)
+    process[1].keep_as_tested()
+    save(process, 13, 17, 20)
+    assert steps_in(tmp_path) == {10, 20}
+    assert latest_in(tmp_path) == "step-20"
+    process[1].keep_as_tested()
+    assert steps_in(tmp_path) == {20}
+    assert process[1].newest_tested == str(tmp_path / "step-20")
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_after_a_bad_test_the_last_good_one_is_the_newest(make, tmp_path, is_resumed):
+    process = make(keep=3)
+    save(process, 10)
+    process[1].keep_as_tested()
+    save(process, 13, 17)
+    if is_resumed:
+        process = make(keep=3)
+        process[1].restore(tested={10})
+    save(process, 20)
+    process[1].fall_back()
+    assert steps_in(tmp_path) == {10, 13, 17}
+    assert process[1].newest == process[1].newest_tested == str(tmp_path / "step-10")
+    process = make(keep=1)
+    process[1].restore(tested={10})
+    assert process[0].step == 10
+    # What may be ruined is the first to go.
+    save(process, 12)
+    assert steps_in(tmp_path) == {10, 12}
 
 
 def test_damaged_ones_are_moved_away_and_never_kept_in_place_of_whole_ones(make, tmp_path):
@@ -81,7 +118,7 @@ def test_damaged_ones_are_moved_away_and_never_kept_in_place_of_whole_ones(make,
     assert f"'{tmp_path}/step-10' is damaged, and now in '{tmp_path}/damaged'" in origin
     assert process[0].step == 3
     assert steps_in(tmp_path / "damaged") == {10}
-    assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "step-3")
+    assert latest_in(tmp_path) == "step-3"
     save(process, 17)
     assert steps_in(tmp_path) == {3, 17}
     # Should the new one be damaged as well, there is still a whole one.

@@ -1,15 +1,16 @@
-"""A dataset of 100 training and 40 test images, for short runs."""
+"""A dataset of 100 training and few test images, for short runs."""
 
 import dataclasses
 
 from shimzoo.training import datasets
 
 
-def load_few(name, *_, without_label=()):
+def load_few(name, *_, without_label=(), test_images=40):
     """The images of these numbers have no class in either part, so that they weigh nothing."""
     digits = datasets.load_dataset(name)
     train = _first(digits.train, 100, without_label)
-    return dataclasses.replace(digits, train=train, test=_first(digits.test, 40, without_label))
+    test = _first(digits.test, test_images, without_label)
+    return dataclasses.replace(digits, train=train, test=test)
 
 
 def _first(split, number, without_label):

@@ -11,6 +11,7 @@ import signal
 import pytest
 import tensorflow as tf
 from shimzoo.training import DEMO, TrainingInterrupted, run, train
+from shimzoo.training.run_directory import RunDirectory
 
 from . import processes
 from .few_digits import load_few
@@ -34,19 +35,22 @@ SETTINGS = {
 # Images that have no class, and so weigh nothing. In their places stands the first image of the
 # worker's share of the batch, so these are, in all three epochs, in the first worker's share.
 BAD = (29, 37, 39)
+# Three batches, so that the first of two workers has one more than the second.
+TEST_IMAGES = 50
+DATA = {"without_label": BAD, "test_images": TEST_IMAGES}
 # Sums of the same numbers over processes or devices, in the same order.
 TOLERANCE = 1e-6
 
 
 def job(out, strategy, **more):
-    return {"config": SETTINGS | strategy, "out": str(out), "without_label": BAD, **more}
+    return {"config": SETTINGS | strategy, "out": str(out), **DATA, **more}
 
 
 def train_here(out, strategy, **options):
     """A run in this process, which conftest.py has given two devices."""
     config = dataclasses.replace(DEMO.config, **(SETTINGS | strategy))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "load_dataset", functools.partial(load_few, without_label=BAD))
+        patch.setattr(run, "load_dataset", functools.partial(load_few, **DATA))
         train(config, out=out, **options)
 
 
@@ -56,7 +60,7 @@ def alone(tmp_path_factory):
     out = tmp_path_factory.mktemp("alone") / "run"
     with contextlib.redirect_stdout(io.StringIO()) as output:
         train_here(out, MIRRORED)
-    for number, part in ((100, "training"), (40, "test")):
+    for number, part in ((100, "training"), (TEST_IMAGES, "test")):
         assert f"{len(BAD)} of {number} {part} images could not be used" in output.getvalue()
     return out
 
@@ -107,11 +111,17 @@ def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_rep
 ):
     out = tmp_path / "run"
     # With an epoch's last step, one of them is told to stop: both do, before the test.
-    preempted = job(out, SPREAD, step=5, signal=signal.SIGTERM)
-    results = processes.run_cluster([job(out, SPREAD), preempted], ["worker"] * 2)
+    chief = job(out, SPREAD, recipe="demo")
+    preempted = job(out, SPREAD, recipe="demo", step=5, signal=signal.SIGTERM)
+    results = processes.run_cluster([chief, preempted], ["worker"] * 2)
     assert [code for code, _ in results] == [128 + signal.SIGTERM] * 2, results
     assert (out / "checkpoints" / "step-5.index").exists()
     assert not (out / "metrics.jsonl").exists()
+    # In that test, the first one is told.
+    told = job(out, SPREAD, step=5, signal=signal.SIGTERM, in_test=True, resume=True)
+    results = processes.run_cluster([told, job(out, SPREAD, resume=True)], ["worker"] * 2)
+    assert [code for code, _ in results] == [128 + signal.SIGTERM] * 2, results
+    assert not RunDirectory(out).read_metrics()
     # In mid-epoch, one of them is killed; the last checkpoint is of the epoch before.
     killed = job(out, SPREAD, step=12, signal=signal.SIGKILL, resume=True)
     (chief, output), (worker, _) = processes.run_cluster(
@@ -127,7 +137,8 @@ def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_rep
     assert_ok(results)
     processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
     # One of them tells what goes on and writes.
-    assert ["resumed  after 10 of 15 steps" in output for _, output in results] == [True, False]
+    for told in ("resumed  after 10 of 15 steps", "expected test accuracy 0.9700, measured here"):
+        assert [told in output for _, output in results] == [True, False]
     record = json.loads((out / "config.json").read_text())["resolved"]
     assert (record["strategy"], record["replicas"]) == ("multi_worker", 2)
 

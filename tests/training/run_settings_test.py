@@ -175,6 +175,28 @@ def test_weights_that_an_epochs_last_update_ruined_are_not_kept(tmp_path):
     assert not list((tmp_path / "run").glob("checkpoints/*"))
 
 
+@pytest.mark.parametrize("save_every", [None, 0.0])
+def test_after_a_bad_test_a_run_goes_on_from_the_epoch_before(tmp_path, capsys, save_every):
+    # The last update leaves weights finite, and what they give not.
+    config = dataclasses.replace(
+        SHORT,
+        schedule="piecewise",
+        boundaries=((2 * STEPS - 1) * BATCH_SIZE - 1,),
+        factors=(1e39,),
+        keep=1,
+        save_every=save_every,
+    )
+    out = tmp_path / "run"
+    message = rf"test loss is nan at step 12: .*good checkpoint is '{out}/checkpoints/step-6'"
+    with pytest.raises(FloatingPointError, match=message):
+        train(config, out=out)
+    assert (out / "checkpoints" / "step-6.index").exists()
+    with pytest.raises(FloatingPointError, match=message):
+        train(config, out=out, resume=True)
+    origin = f"resumed  after 6 of 12 steps, from '{out}/checkpoints/step-6'"
+    assert origin in capsys.readouterr().out
+
+
 def test_fine_tuning_starts_from_a_checkpoint_and_trains_what_is_named(averaged, tmp_path, capsys):
     weights = averaged.directory / "final.weights.h5"
     config = dataclasses.replace(

@@ -1,4 +1,4 @@
-"""Signals that come to a run in one of its steps."""
+"""Signals that come to a run in one of its steps or tests."""
 
 import os
 import signal
@@ -31,3 +31,26 @@ def signal_at(patch, step, number=signal.SIGINT, delay_s=0.0):
             sending[0].join()
 
     patch.setattr(callbacks.CountSteps, "on_train_batch_end", count_and_signal)
+
+
+def signal_in_test(patch, step, number=signal.SIGINT):
+    """Lets a signal come to this process with the first batch of a test.
+
+    Args:
+        patch: As for `signal_at`.
+        step: After which training step the test is, counted from 1.
+        number: The signal's number.
+
+    Returns:
+        The batches that were tested after that step, a list that grows.
+    """
+    tested = []
+
+    def signal_once(self, batch, logs=None):
+        if self._position.step == step:
+            tested.append(batch)
+            if len(tested) == 1:
+                signal.raise_signal(number)
+
+    patch.setattr(callbacks.CountSteps, "on_test_batch_end", signal_once, raising=False)
+    return tested

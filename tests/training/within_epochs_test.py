@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+import signal
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from shimzoo.training import DEMO, callbacks, run, train
+from shimzoo.training import DEMO, TrainingInterrupted, callbacks, run, train
 from shimzoo.training.run_directory import RunDirectory
 
 from .few_digits import load_few
+from .stops import signal_in_test
 
 STEPS, EPOCHS = 6, 2
 CONFIG = dataclasses.replace(
@@ -119,7 +121,7 @@ def test_killed_within_an_epoch_a_run_goes_on_from_there(whole, tmp_path):
         kill(patch, callbacks.SaveCheckpoints, "on_train_batch_end", step=10)
         with pytest.raises(Killed):
             train(config, out=tmp_path / "run")
-    assert steps_saved(tmp_path / "run") == [8, 9]
+    assert steps_saved(tmp_path / "run") == [6, 8, 9]  # The first epoch's passed its test.
     # Of steps after the checkpoint the lines are written anew.
     assert lines_in(tmp_path / "run")[-1]["step"] == 10
     train(config, out=tmp_path / "run", resume=True)
@@ -152,6 +154,21 @@ def test_killed_while_it_is_tested_a_run_goes_on_with_the_test(whole, tmp_path, 
     assert len(RunDirectory(tmp_path / "run").read_metrics()) == step // STEPS - 1
     train(CONFIG, out=tmp_path / "run", resume=True)
     assert f"resumed  after {step} of 12 steps" in capsys.readouterr().out
+    assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("step", [STEPS, STEPS * EPOCHS])
+def test_a_signal_ends_a_test_after_the_batch_and_the_run_goes_on_with_it(
+    whole, tmp_path, monkeypatch, step
+):
+    with monkeypatch.context() as patch:
+        tested = signal_in_test(patch, step, signal.SIGTERM)
+        with pytest.raises(TrainingInterrupted) as stopped:
+            train(CONFIG, out=tmp_path / "run")
+    assert (stopped.value.step, stopped.value.signal_number) == (step, signal.SIGTERM)
+    assert tested == [0]
+    assert len(RunDirectory(tmp_path / "run").read_metrics()) == step // STEPS - 1
+    train(CONFIG, out=tmp_path / "run", resume=True)
     assert_same_run(tmp_path / "run", whole)
 
 
