@@ -1,13 +1,16 @@
 """A training run in a process of its own, that is killed, restarted, or a task of a cluster.
 
 Arguments: a JSON object with "config", `TrainConfig`'s fields; "out"; "resume"; the numbers of
-images without a class as "without_label"; and, if a signal is to come to this process, its number
-as "signal", after which step as "step", and how long after that as "delay_s".
+images without a class as "without_label"; if a signal is to come to this process, its number
+as "signal", after which step as "step", and how long after that as "delay_s"; and as
+"while_loading" how this process ends while it loads its data, "error" or "death".
 """
 
 import dataclasses
 import functools
 import json
+import os
+import signal
 import sys
 
 import pytest
@@ -20,6 +23,8 @@ from .stops import signal_at
 def main() -> int:
     job = json.loads(sys.argv[1])
     run.load_dataset = functools.partial(load_few, without_label=job.get("without_label", ()))
+    if "while_loading" in job:
+        run.load_dataset = functools.partial(end, job["while_loading"])
     if "signal" in job:
         signal_at(pytest.MonkeyPatch(), job["step"], job["signal"], job.get("delay_s", 0.0))
     try:
@@ -35,6 +40,12 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def end(how, *_):
+    if how == "death":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise ValueError("There is no such data.")
 
 
 if __name__ == "__main__":
