@@ -69,6 +69,11 @@ class Cluster:
         chiefs = len(self.tasks.get("chief", ()))
         return self.index + (chiefs if self.role == "worker" else 0)
 
+    def task_name(self, worker_index: int) -> str:
+        """What a user calls the process with such a `worker_index`, as in "worker 1"."""
+        chiefs = len(self.tasks.get("chief", ()))
+        return "the chief" if worker_index < chiefs else f"worker {worker_index - chiefs}"
+
     @property
     def num_tasks(self) -> int:
         """All processes of the cluster."""
@@ -76,11 +81,19 @@ class Cluster:
 
     def check_port_is_free(self) -> None:
         """Raises OSError if another process listens where this one has to."""
+        self.bind().close()
+
+    def bind(self) -> socket.socket:
+        """Listens at this process' port.
+
+        Raises:
+            OSError: Another process listens there.
+        """
         port = int(self.address.rpartition(":")[2])
         try:
             both = socket.has_dualstack_ipv6()
             family = socket.AF_INET6 if both else socket.AF_INET
-            socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
+            return socket.create_server(("", port), family=family, dualstack_ipv6=both)
         except OSError as error:
             raise OSError(
                 f"Port {port} of {self.role} {self.index} is taken ({error.strerror}): stop the "

@@ -8,20 +8,26 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from . import arrival
 from .bad_examples import TooManyBadExamples
 from .checkpointing import Position
+from .clusters import Cluster
 from .interruption import TrainingFailed
 from .run_directory import RunDirectory
 from .train_config import TrainConfig
 
 # In a line of TensorFlow's: the operation that failed.
 _OPERATION = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\].*$")
+# In what TensorFlow says of a process that was lost: which one that is.
+_TASK = re.compile(r"/job:(\w+)(?:/replica:\d+)?/task:(\d+)")
+# With which a process meets the loss of another.
+_OF_LOSSES = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError)
 _OUT_OF_MEMORY = re.compile(r"\bOOM\b|\bout of memory\b|\bfailed to allocate\b", re.IGNORECASE)
 
 
 @contextlib.contextmanager
 def failures_named(
-    position: Position, directory: RunDirectory, config: TrainConfig
+    position: Position, directory: RunDirectory, config: TrainConfig, cluster: Cluster | None
 ) -> Iterator[None]:
     """Turns what the machine refuses a run into errors that tell how to go on.
 
@@ -29,6 +35,7 @@ def failures_named(
         position: How far the run has come.
         directory: Its directory.
         config: Its settings.
+        cluster: Its processes, if they are several.
 
     Raises:
         MemoryError: It needs more memory than there is.
@@ -37,9 +44,7 @@ def failures_named(
     try:
         yield
     except TooManyBadExamples as error:
-        raise TrainingFailed(
-            str(error), position.step, position.total_steps, directory.path
-        ) from error
+        raise _failed(str(error), position, directory) from error
     except (MemoryError, OSError, tf.errors.OpError) as error:
         # TensorFlow has one error for all that can be exhausted, disks included.
         if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
@@ -48,8 +53,57 @@ def failures_named(
                 f"{position.total_steps} steps: start anew with a batch size below "
                 f"{config.batch_size}, or --resume it where more is free."
             ) from error
-        # TensorFlow tells of the operation before and after the line that says what is wrong.
-        lines = str(error).partition("\n\t [[")[0].strip().splitlines()
-        line = lines[-1] if lines else type(error).__name__
-        reason = _OPERATION.sub("", line).rstrip(".") + "."
-        raise TrainingFailed(reason, position.step, position.total_steps, directory.path) from error
+        reason = _loss(error, cluster) or _line(error)
+        raise _failed(reason, position, directory) from error
+
+
+@contextlib.contextmanager
+def losses_named(cluster: Cluster | None) -> Iterator[None]:
+    """Turns the loss of another process into a line, where a run has nothing to continue yet.
+
+    Args:
+        cluster: The run's processes, if they are several.
+
+    Raises:
+        TrainingFailed: A process is lost.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if (reason := _loss(error, cluster)) is None:
+            raise
+        raise TrainingFailed(
+            f"{reason} That was before the training began: see what that process says, and start "
+            "all again."
+        ) from error
+
+
+def _failed(reason: str, position: Position, directory: RunDirectory) -> TrainingFailed:
+    return TrainingFailed(
+        f"The run in '{directory.path}' failed after {position.step} of {position.total_steps} "
+        f"steps: {reason} Once that is mended, --resume continues it."
+    )
+
+
+def _loss(error: Exception, cluster: Cluster | None) -> str | None:
+    """Which process was lost, if that is what an error is about."""
+    if cluster is None or not isinstance(error, _OF_LOSSES):
+        return None
+    # The operation is named with the task that it ran on.
+    named = _TASK.findall(_OPERATION.sub("", str(error)))
+    for role, index in ((role, int(index)) for role, index in named):
+        addresses = cluster.tasks.get(role, ())
+        if (role, index) == (cluster.role, cluster.index) or index >= len(addresses):
+            continue
+        # What went wrong inside of a process that is still there is no loss.
+        if not isinstance(error, tf.errors.InternalError) or not arrival.listens(addresses[index]):
+            name = {"chief": "The chief", "ps": f"Parameter server {index}"}
+            return f"{name.get(role, f'Worker {index}')} was lost."
+    return None
+
+
+def _line(error: Exception) -> str:
+    # TensorFlow tells of the operation before and after the line that says what is wrong.
+    lines = str(error).partition("\n\t [[")[0].strip().splitlines()
+    line = lines[-1] if lines else type(error).__name__
+    return _OPERATION.sub("", line).rstrip(".") + "."

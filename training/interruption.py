@@ -36,20 +36,7 @@ class TrainingInterrupted(Exception):  # noqa: N818, being stopped is no error
 
 
 class TrainingFailed(Exception):  # noqa: N818, like its sibling
-    """What a run needs was not to be had: space on the disk, another process, whole images.
-
-    Args:
-        reason: What failed, in a line.
-        step: Training steps done.
-        total_steps: Training steps of the whole run.
-        directory: The run's directory.
-    """
-
-    def __init__(self, reason: str, step: int, total_steps: int, directory: pathlib.Path) -> None:
-        super().__init__(
-            f"The run in '{directory}' failed after {step} of {total_steps} steps: {reason} Once "
-            "that is mended, --resume continues it."
-        )
+    """What a run needs was not to be had: space on the disk, another process, whole images."""
 
 
 class StopRequest:
@@ -81,18 +68,18 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals(
-    agree: Callable[[int | None], int | None] = lambda number: number,
+    request: StopRequest | None = None,
 ) -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request; the second one kills at once.
 
     Args:
-        agree: As for `StopRequest`.
+        request: What gets to know of it; a new one if None.
 
     Yields:
         The request, to be looked at between steps. Outside of the main thread, where Python
         handles no signals, none will come.
     """
-    request = StopRequest(agree)
+    request = StopRequest() if request is None else request
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

@@ -6,13 +6,17 @@ callbacks. Only what runs the step, and where its results come from, is written 
 
 from __future__ import annotations
 
+import contextlib
 import math
+import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from . import servers
 from .placement import Placement
 
 Logs = dict[str, float]
@@ -33,8 +37,8 @@ def fit(
 
     Under multi_worker every process calls this, and the steps of all are one. Under
     parameter_server the chief calls it, and each step is one worker's. There, callbacks of a step
-    are called once so many steps are given out, of which all but one worker can still have theirs
-    under way: what callbacks are told is of those that are done, and `Placement.finish_steps` waits
+    are called once so many steps are given out, of which some can still be under way or waiting for
+    a worker: what callbacks are told is of those that are done, and `Placement.finish_steps` waits
     for the others. At the end of an epoch all its steps are done.
 
     Args:
@@ -219,6 +223,7 @@ class _AsynchronousSteps:
         training_batches: Callable[[int, int], tf.data.Dataset],
     ) -> None:
         self._model = model
+        self._placement = placement
         self._coordinator = tf.distribute.coordinator.ClusterCoordinator(placement.strategy)
         workers = len(placement.cluster.tasks["worker"])
 
@@ -239,19 +244,42 @@ class _AsynchronousSteps:
 
         self._train_step = step
         self._test_step = tf.function(lambda batch: _run(model.test_step, batch))
-        # A step under way for each worker, and one more waiting for it.
-        self._waiting: list[Any] = []
-        self._depth = workers
+        self._is_first_step = True
+        self._under_way = 0
+        self._done: queue.SimpleQueue[tf.errors.OpError | None] = queue.SimpleQueue()
+        # A step under way for each worker, and one that waits for it to be free.
+        self._limit = 2 * workers
 
     def train(self) -> Logs:
-        self._waiting.append(self._coordinator.schedule(self._train_step, args=(self._batches,)))
-        while len(self._waiting) >= self._depth:
-            self._waiting.pop(0).fetch()
+        value = self._coordinator.schedule(self._train_step, args=(self._batches,))
+        # Whichever is done first: a daemon, as that of a lost worker may wait without end.
+        threading.Thread(target=_fetch, args=(value, self._done), daemon=True).start()
+        self._under_way += 1
+        # Of an epoch's first step callbacks are to be told something, too.
+        while self._is_first_step or self._under_way >= self._limit:
+            self._wait_for_one()
+            self._is_first_step = False
         return self._result()
 
+    def _wait_for_one(self) -> None:
+        errors: list[tf.errors.OpError | None] = []
+
+        def is_done(seconds: float) -> bool:
+            with contextlib.suppress(queue.Empty):
+                errors.append(self._done.get(timeout=seconds))
+            return bool(errors)
+
+        request = self._placement.stop_request
+        servers.wait_for_steps(self._placement.cluster, is_done, request)
+        self._under_way -= 1
+        if errors[0] is not None:
+            raise errors[0]
+
     def finish_epoch(self) -> Logs:
-        self._coordinator.join()
-        self._waiting.clear()
+        while self._under_way:
+            self._wait_for_one()
+        self._placement.finish_steps()
+        self._is_first_step = True
         return self._result()
 
     def evaluate(self, batches: tf.data.Dataset, called: keras.callbacks.CallbackList) -> Logs:
@@ -265,6 +293,17 @@ class _AsynchronousSteps:
 
     def _result(self) -> Logs:
         return _as_floats(self._model.get_metrics_result())
+
+
+def _fetch(
+    value: tf.distribute.coordinator.RemoteValue, done: queue.SimpleQueue[tf.errors.OpError | None]
+) -> None:
+    """Tells when a step is done, and what went wrong in it."""
+    try:
+        value.fetch()
+        done.put(None)
+    except tf.errors.OpError as error:
+        done.put(error)
 
 
 def _run(step: Callable[[Any], Any], batch: Any) -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import signal
-from collections.abc import Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from . import agreement
-from .interruption import SAVE
+from . import agreement, servers
+from .interruption import SAVE, StopRequest
 
 if TYPE_CHECKING:
     from .clusters import Cluster
 
 # The most urgent first.
 _ASKED = (signal.SIGTERM, signal.SIGINT, SAVE)
+# Between two looks at whether steps are done, which take hundredths of a second and more.
+_POLL_S = 0.005
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,15 +157,61 @@ class Placement:
             return number
         return int(self._of_all_processes([number]).max())
 
+    @contextlib.contextmanager
+    def all_have_to_succeed(self, what: str) -> Iterator[None]:
+        """Lets all processes go on from what each does by itself, or none.
+
+        To be entered by all of them, with nothing inside that they do together.
+
+        Args:
+            what: What each does, as in "load its data".
+
+        Raises:
+            ValueError: Another process did not succeed.
+        """
+        if self.name != "multi_worker":
+            yield
+            return
+        try:
+            yield
+        except Exception:
+            self._of_all_processes([1])
+            raise
+        failed = self._of_all_processes([0])[:, 0]
+        if failed.any():
+            task = self.cluster.task_name(int(failed.argmax()))
+            raise ValueError(
+                f"{task[0].upper()}{task[1:]} could not {what}: see what that task says."
+            )
+
     def wait_for_all(self) -> None:
         """Returns once all processes have come to this point."""
         if self.name == "multi_worker":
             self._sum([1.0])
 
+    @functools.cached_property
+    def stop_request(self) -> StopRequest:
+        """What this process was told by signals, and what all then act on."""
+        return StopRequest(self.agree_on_signal)
+
     def finish_steps(self) -> None:
-        """Returns once no worker has a step under way, so that a checkpoint holds whole ones."""
-        if self.name == "parameter_server":
-            tf.distribute.coordinator.ClusterCoordinator(self.strategy).join()
+        """Returns once no worker has a step under way, so that a checkpoint holds whole ones.
+
+        Raises:
+            ConnectionError: No worker is left to finish them.
+        """
+        if self.name != "parameter_server":
+            return
+        coordinator = tf.distribute.coordinator.ClusterCoordinator(self.strategy)
+
+        def are_done(seconds: float) -> bool:
+            end = time.monotonic() + seconds
+            while not (done := coordinator.done()) and time.monotonic() < end:
+                time.sleep(_POLL_S)
+            return done
+
+        servers.wait_for_steps(self.cluster, are_done, self.stop_request)
+        coordinator.join()  # Raises what went wrong in them.
 
     @property
     def idle_gpus(self) -> int:

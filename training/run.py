@@ -1,4 +1,4 @@
-"""A training run, from its settings to its files: read `train` from top to bottom."""
+"""A training run, from its settings to its files: read `train` and then `_train_placed`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ import rich.console
 from . import callbacks, loop, measurements, servers, strategies
 from .bad_examples import ReportBadExamples
 from .checkpointing import Position, RunCheckpoint
+from .clusters import Cluster
 from .continuation import check_same_data
 from .curve import draw_curve
 from .datasets import load_dataset
 from .ema import TestAverages
-from .failures import failures_named
+from .failures import failures_named, losses_named
 from .input_check import check_input
 from .input_pipeline import steps_per_epoch
 from .interruption import stop_on_signals
@@ -89,10 +90,11 @@ def train(
     followed = None if recipe is None else describe_recipe(recipe, config)
     resolved = strategies.resolve(config)
     cluster = strategies.find_cluster(resolved)
-    if cluster is not None and resolved.strategy == "parameter_server" and not cluster.is_chief:
+    is_chief = cluster is None or cluster.is_chief
+    if cluster is not None and resolved.strategy == "parameter_server" and not is_chief:
+        _tell_of_the_wait(cluster)
         servers.serve_until_the_chief_ends(cluster)
         return None
-    is_chief = cluster is None or cluster.is_chief
     console = rich.console.Console(highlight=False, soft_wrap=True, quiet=not is_chief)
     directory = _choose(config, out, resume, overwrite, is_chief)
     if resume and (finished := directory.read_result()) is not None:
@@ -101,20 +103,39 @@ def train(
         )
         return finished if is_chief else None
     if cluster is not None:
-        console.print(f"cluster  waiting for the {cluster.num_tasks} tasks of {cluster.origin}")
-    placement = strategies.place(resolved, cluster)
+        _tell_of_the_wait(cluster)
+    with losses_named(cluster):
+        placement = strategies.place(resolved, cluster)
+        return _train_placed(
+            config, placement, directory, resume, overwrite, followed, console, start
+        )
+
+
+def _train_placed(
+    config: TrainConfig,
+    placement: Placement,
+    directory: RunDirectory,
+    resume: bool,
+    overwrite: bool,
+    followed: dict[str, str | None] | None,
+    console: rich.console.Console,
+    start: float,
+) -> TrainResult | None:
+    """What a run does once its processes have met."""
+    is_chief = placement.is_chief
     placement.check_same_settings({**dataclasses.asdict(config), "resume": resume})
     check_replicas(config, placement.strategy.num_replicas_in_sync)
 
-    dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
-    data = describe_data(dataset)
+    with placement.all_have_to_succeed("load its data"):
+        dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
+        data = describe_data(dataset)
+        if resume and directory.config_json.exists():
+            check_same_data(directory.read_resolved(), data, directory.path)
+        steps = steps_per_epoch(config, len(dataset.train))
+        check_steps_per_execution(config, steps)
+        check_input(dataset, config)
+        run_input = RunInput(dataset, config, placement)
     placement.check_same_data(data)
-    if resume and directory.config_json.exists():
-        check_same_data(directory.read_resolved(), data, directory.path)
-    steps = steps_per_epoch(config, len(dataset.train))
-    check_steps_per_execution(config, steps)
-    check_input(dataset, config)
-    run_input = RunInput(dataset, config, placement)
     keras.utils.set_random_seed(config.seed)
     with placement.strategy.scope():
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
@@ -152,8 +173,8 @@ def train(
         throughput = measurements.Throughput(position, config.batch_size, run_input.timing)
         bar = ProgressBar(console, position, throughput, config.epochs)
         profile = Profile(position, config, written.tensorboard)
-        signals = stop_on_signals(placement.agree_on_signal)
-        with signals as request, failures_named(position, directory, config):
+        signals = stop_on_signals(placement.stop_request)
+        with signals as request, failures_named(position, directory, config, placement.cluster):
             bad_loss = callbacks.StopOnBadLoss(
                 position, config.learning_rate, checkpoint, directory
             )
@@ -189,6 +210,12 @@ def train(
             result = _finish(model, config, written, start)
             placement.wait_for_all()
             return dataclasses.replace(result, directory=directory.path) if is_chief else None
+
+
+def _tell_of_the_wait(cluster: Cluster) -> None:
+    _print_from_any_process(
+        f"cluster  waiting for the {cluster.num_tasks} tasks of {cluster.origin}"
+    )
 
 
 def _print_from_any_process(line: str) -> None:

@@ -1,31 +1,35 @@
-"""The tasks of a parameter-server cluster that do what the chief tells them."""
+"""The tasks of a parameter-server cluster, and the chief that they work for."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import tensorflow as tf
 
+from . import arrival
 from .clusters import Cluster
+from .interruption import StopRequest, stop_on_signals
 
-# How long a cluster's tasks may take to come: machines and containers start in minutes.
-_ARRIVAL_S = 600.0
 # How long a chief may be away, for instance while it is restarted.
 _PATIENCE_S = 20.0
-_INTERVAL_S = 1.0
+# The same for a chief or workers that have been told to stop, as all of a job's tasks are at once.
+_LAST_PATIENCE_S = 3.0
 
 
 def serve_until_the_chief_ends(cluster: Cluster) -> None:
     """Computes, or keeps variables, for the chief; returns once the chief is gone for good.
+
+    The chief needs this task to save a checkpoint where a signal stops the run. So the first SIGINT
+    or SIGTERM ends this process only when the chief has ended; the second one at once.
 
     Args:
         cluster: The processes, of which this is a worker or a parameter server.
 
     Raises:
         TimeoutError: The chief does not come.
+        KeyboardInterrupt: SIGINT came. After a SIGTERM the process dies of it.
     """
     server = tf.distribute.Server(
         tf.train.ClusterSpec({role: list(tasks) for role, tasks in cluster.tasks.items()}),
@@ -33,47 +37,42 @@ def serve_until_the_chief_ends(cluster: Cluster) -> None:
         task_index=cluster.index,
         protocol="grpc",
     )
-    _wait_for(cluster, ["chief"])
+    arrival.wait_for(cluster, ["chief"])
     (chief,) = cluster.tasks["chief"]
-    last_seen = time.monotonic()
-    while time.monotonic() - last_seen < _PATIENCE_S:
-        time.sleep(_INTERVAL_S)
-        if _listens(chief):
-            last_seen = time.monotonic()
+    with stop_on_signals() as request:
+        last_seen = time.monotonic()
+        while time.monotonic() - last_seen < _patience(request, _PATIENCE_S):
+            time.sleep(arrival.INTERVAL_S)
+            if arrival.listens(chief):
+                last_seen = time.monotonic()
     del server  # Until here it must not be collected.
+    if request.received is not None:
+        signal.raise_signal(request.received)
 
 
-def wait_for_servers(cluster: Cluster) -> None:
-    """Lets the chief wait for the tasks that serve it, and not for ever.
+def wait_for_steps(
+    cluster: Cluster, are_done: Callable[[float], bool], request: StopRequest
+) -> None:
+    """Lets the chief wait for what workers do, and not for ever where no worker is left.
 
     Args:
         cluster: The processes, of which this is the chief.
+        are_done: Whether the wait is over; called again and again with how long it may take to
+            say no, in seconds.
+        request: Whether this process has been told to stop, so that no worker will come any more.
 
     Raises:
-        TimeoutError: One of them does not come.
+        ConnectionError: All workers are gone, for longer than their start may take.
     """
-    _wait_for(cluster, ["ps", "worker"])
+    workers = cluster.tasks["worker"]
+    last_seen = time.monotonic()
+    while not are_done(arrival.INTERVAL_S):
+        if any(map(arrival.listens, workers)):
+            last_seen = time.monotonic()
+        elif time.monotonic() - last_seen > _patience(request, arrival.ARRIVAL_S):
+            one = "The worker was" if len(workers) == 1 else f"All {len(workers)} workers were"
+            raise ConnectionError(f"{one} lost, with steps under way.")
 
 
-def _wait_for(cluster: Cluster, roles: Sequence[str]) -> None:
-    end = time.monotonic() + _ARRIVAL_S
-    for role in roles:
-        for index, address in enumerate(cluster.tasks[role]):
-            while not _listens(address):
-                if time.monotonic() > end:
-                    raise TimeoutError(
-                        f"The {cluster.role} has waited {_ARRIVAL_S:.0f} s for {role} {index}, and "
-                        f"nothing listens at {address}: see what that task says, start it, and "
-                        "then all the others again."
-                    )
-                time.sleep(_INTERVAL_S)
-
-
-def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with (
-        contextlib.suppress(OSError),
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_INTERVAL_S),
-    ):
-        return True
-    return False
+def _patience(request: StopRequest, otherwise: float) -> float:
+    return otherwise if request.received is None else _LAST_PATIENCE_S

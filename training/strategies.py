@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from . import clusters, servers
+from . import arrival, clusters
 from .placement import Placement
 from .train_config import TrainConfig
 
@@ -84,7 +84,7 @@ def place(config: TrainConfig, cluster: Cluster | None) -> Placement:
 
     Raises:
         ValueError: There are no such devices, or they can't share the batch.
-        TimeoutError: A task that serves this one does not come.
+        TimeoutError: Another task that this one needs does not come.
     """
     try:
         strategy = _MAKERS[config.strategy](config, cluster)
@@ -142,11 +142,13 @@ def _cpus(count: int) -> list[str]:
 
 
 def _multi_worker(config: TrainConfig, cluster: Cluster) -> tf.distribute.Strategy:
-    return tf.distribute.MultiWorkerMirroredStrategy(cluster.resolver())
+    arrival.meet(cluster)
+    with arrival.keeping_signals():
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster.resolver())
 
 
 def _parameter_server(config: TrainConfig, cluster: Cluster) -> tf.distribute.Strategy:
-    servers.wait_for_servers(cluster)
+    arrival.wait_for(cluster, ["ps", "worker"])
     return tf.distribute.ParameterServerStrategy(cluster.resolver())
 
 

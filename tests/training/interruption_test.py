@@ -6,7 +6,7 @@ import sys
 import threading
 
 import pytest
-from shimzoo.training.interruption import stop_on_signals
+from shimzoo.training.interruption import StopRequest, stop_on_signals
 
 TWO_SIGNALS = """
 import signal
@@ -58,6 +58,6 @@ def test_in_another_thread_signals_are_left_alone():
 
 
 def test_several_processes_act_on_what_they_agree_on():
-    with stop_on_signals(lambda number: number or signal.SIGTERM) as request:
+    with stop_on_signals(StopRequest(lambda number: number or signal.SIGTERM)) as request:
         assert request.received is None
         assert request.signal_number() == signal.SIGTERM

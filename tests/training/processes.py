@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import tensorflow as tf
@@ -71,21 +72,26 @@ def started(command, environ=None):
             process.wait()
 
 
-def results_of(commands, environs):
-    """The exit code and all output of processes that run at the same time."""
+def results_of(commands, environs, meanwhile=lambda running: None):
+    """The exit code and all output of processes that run at the same time.
+
+    `meanwhile` is called with the processes once they have started.
+    """
     with contextlib.ExitStack() as stack:
         both = [
             stack.enter_context(started(command, environ))
             for command, environ in zip(commands, environs, strict=True)
         ]
+        meanwhile([process for process, _ in both])
         for process, _ in both:
             process.wait(timeout=DEADLINE_S)
-        return [(process.returncode, _text(output)) for process, output in both]
+        return [(process.returncode, text_of(output)) for process, output in both]
 
 
-def _text(file):
-    file.seek(0)
-    return file.read()
+def text_of(file):
+    """All that a process has written into a file until now."""
+    # The process writes where the file's position is, so that has to stay.
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
 
 def _job_command(job):
@@ -114,7 +120,7 @@ def task_environs(roles):
     return [_environ(TF_CONFIG=json.dumps({"cluster": cluster, "task": task})) for task in tasks]
 
 
-def run_cluster(jobs, roles, environment=None):
+def run_cluster(jobs, roles, environment=None, meanwhile=lambda running: None):
     """The same of all tasks of a cluster, whose roles and jobs stand in the same order.
 
     `environment` gives other variables than TF_CONFIG, by the number of the task.
@@ -123,7 +129,16 @@ def run_cluster(jobs, roles, environment=None):
         environs = task_environs(roles)
     else:
         environs = [_environ(**environment(number)) for number in range(len(roles))]
-    return results_of(map(_job_command, jobs), environs)
+    return results_of(map(_job_command, jobs), environs, meanwhile)
+
+
+def wait_until(is_so, running):
+    """Waits for what processes will bring about, as long as all of them run."""
+    end = time.monotonic() + DEADLINE_S
+    while not is_so():
+        assert time.monotonic() < end
+        assert all(process.poll() is None for process in running)
+        time.sleep(0.05)
 
 
 def final_weights(out, config):

@@ -132,6 +132,7 @@ def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_rep
     # What could not be used was read by the processes before.
     assert f"epoch 1: {len(BAD)} of 100 training images could not be used" in output
     assert "error: The run in" in output
+    assert "steps: Worker 1 was lost. Once" in output
     assert "--resume continues it" in output
     results = processes.run_cluster([job(out, SPREAD, resume=True)] * 2, ["worker"] * 2)
     assert_ok(results)
@@ -167,6 +168,70 @@ def test_workers_with_other_data_are_told_before_anything_is_written(tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("how", "code", "told", "of_all"),
+    [
+        ("error", 2, "error: There is no such data", "error: Worker 1 could not load its data"),
+        ("death", -signal.SIGKILL, "", "error: Worker 1 was lost. That was before the training"),
+    ],
+)
+def test_a_worker_that_fails_before_the_training_ends_all(how, code, told, of_all, tmp_path):
+    out = tmp_path / "run"
+    jobs = [job(out, SPREAD), job(out, SPREAD, while_loading=how)]
+    (chief, output), (worker, of_worker) = processes.run_cluster(jobs, ["worker"] * 2)
+    assert (chief, worker) == (2 if how == "error" else 1, code), output
+    assert of_all in output
+    assert told in of_worker
+    assert not out.exists()
+
+
+def served_run_that_is_stopped(out, stop):
+    """The results of a chief, a server and a worker, of which some get signals amid an epoch."""
+
+    def stop_amid_an_epoch(running):
+        lines = out / "metrics.jsonl"
+        processes.wait_until(lambda: lines.exists() and lines.read_text().count("\n") > 1, running)
+        stop(*running)
+
+    long = SERVED | {"epochs": 1000, "log_every": 3, "learning_rate": 1e-3}
+    roles = ["chief", "ps", "worker"]
+    return processes.run_cluster([job(out, long)] * 3, roles, meanwhile=stop_amid_an_epoch)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_tasks_ends_a_served_run_with_a_checkpoint(number, tmp_path):
+    out = tmp_path / "run"
+
+    def stop(*running):
+        for process in reversed(running):
+            process.send_signal(number)
+
+    results = served_run_that_is_stopped(out, stop)
+    # The others die of the signal, which a shell tells as the chief's code.
+    assert [code for code, _ in results] == [128 + number, -number, -number], results
+    assert (out / "checkpoints" / f"step-{updates(out)}.index").exists()
+
+
+def test_a_chief_that_is_told_to_stop_does_not_wait_for_a_lost_worker(tmp_path):
+    out = tmp_path / "run"
+
+    def stop(chief, _, worker):
+        worker.kill()
+        worker.wait()
+        chief.send_signal(signal.SIGTERM)
+
+    (code, output), (server, _), _ = served_run_that_is_stopped(out, stop)
+    assert code == 1, output
+    assert "steps: The worker was lost, with steps under way. Once that is" in output
+    assert server == 0
+
+
+def test_the_loss_of_a_parameter_server_is_told(tmp_path):
+    (code, output), *_ = served_run_that_is_stopped(tmp_path / "run", lambda _, ps, __: ps.kill())
+    assert code == 1, output
+    assert "steps: Parameter server 0 was lost. Once that is" in output
+
+
 def test_a_worker_with_a_parameter_server_trains_as_one_device(tmp_path):
     # Devices round differently now and then, and each later step multiplies that.
     short = {"epochs": 1}
@@ -196,6 +261,34 @@ def test_two_workers_with_two_parameter_servers_take_all_steps_between_them(tmp_
     assert [line["step"] for line in processes.metrics(out)] == [5, 10, 15]
     assert all(math.isfinite(line["test_loss"]) for line in processes.metrics(out))
     assert updates(out) == 15
+
+
+@pytest.mark.large
+def test_a_worker_goes_on_while_another_is_held_up(tmp_path):
+    out = tmp_path / "run"
+    long = SERVED | {"epochs": 1000, "batch_size": 1, "log_every": 1, "learning_rate": 1e-5}
+    # So many steps are more than are given out without that one is done.
+    more, steps = 12, 100
+
+    def logged():
+        file = out / "metrics.jsonl"
+        return file.read_text().count("\n") if file.exists() else 0
+
+    def hold_one(running):
+        chief, _, _, worker = running
+        # Not at an epoch's end, which waits for all its steps; an epoch has a line more than steps.
+        processes.wait_until(
+            lambda: 4 < logged() % (steps + 1) < steps - 4 * more and logged(), running
+        )
+        worker.send_signal(signal.SIGSTOP)
+        before = logged()
+        processes.wait_until(lambda: logged() >= before + more, running)
+        worker.send_signal(signal.SIGCONT)
+        chief.send_signal(signal.SIGTERM)
+
+    roles = ["chief", "ps", "worker", "worker"]
+    (code, output), *_ = processes.run_cluster([job(out, long)] * 4, roles, meanwhile=hold_one)
+    assert code == 128 + signal.SIGTERM, output
 
 
 def updates(out):

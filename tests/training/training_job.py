@@ -2,14 +2,16 @@
 
 Arguments: a JSON object with "config", `TrainConfig`'s fields; "out"; "resume"; "recipe"; the
 numbers of images without a class as "without_label"; how many images it is tested with as
-"test_images"; and, if a signal is to come to this process, its number as "signal", after which step
-as "step", and how long after that as "delay_s", or that it comes in the test after that step as
-"in_test".
+"test_images"; if a signal is to come to this process, its number as "signal", after which step as
+"step", and how long after that as "delay_s", or that it comes in the test after that step as
+"in_test"; and as "while_loading" how this process ends while it loads its data, "error" or "death".
 """
 
 import dataclasses
 import functools
 import json
+import os
+import signal
 import sys
 
 import pytest
@@ -23,6 +25,8 @@ def main() -> int:
     job = json.loads(sys.argv[1])
     data = {name: job[name] for name in ("without_label", "test_images") if name in job}
     run.load_dataset = functools.partial(load_few, **data)
+    if "while_loading" in job:
+        run.load_dataset = functools.partial(end, job["while_loading"])
     if job.get("in_test"):
         signal_in_test(pytest.MonkeyPatch(), job["step"], job["signal"])
     elif "signal" in job:
@@ -41,6 +45,12 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def end(how, *_):
+    if how == "death":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise ValueError("There is no such data.")
 
 
 if __name__ == "__main__":
