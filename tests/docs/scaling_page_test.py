@@ -83,7 +83,9 @@ def calls_of(script, tmp_path, **variables):
     """What a script's `./zoo`, `shimzoo` or `srun` was called with: TF_CONFIG and arguments."""
     file = tmp_path / "calls"
     file.unlink(missing_ok=True)
-    stub = f'#!/bin/bash\nprintf "%s\\t" "$TF_CONFIG" "$@" >> {file}\necho >> {file}\n'
+    # A line in one write, as scripts start several at a time.
+    line = 'line=$(printf "%s\\t" "$TF_CONFIG" "$@")'
+    stub = f'#!/bin/bash\n{line}\necho "$line" >> {file}\n'
     for name in ("zoo", "shimzoo", "srun"):
         (tmp_path / name).write_text(stub)
         (tmp_path / name).chmod(0o755)
