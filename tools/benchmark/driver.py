@@ -127,6 +127,26 @@ class Contender:
         return lines[-1] if lines else "none"
 
 
+def ask_unless_failed(contender: Contender, task: str, failures: dict[str, str]) -> Any:
+    """Has a contender run a task once, unless it has failed before.
+
+    Args:
+        contender: the contender.
+        task: the task's name.
+        failures: by contender's name why it failed; gets this one's reason.
+
+    Returns:
+        What the task returned; None where the contender has failed.
+    """
+    if contender.name in failures:
+        return None
+    try:
+        return contender.ask(task)
+    except ContenderError as error:
+        failures[contender.name] = error.reason
+        return None
+
+
 def interleaved(
     contenders: Sequence[Contender],
     task: str,
@@ -155,12 +175,7 @@ def interleaved(
     for number in range(-warm_up_rounds, rounds):
         first = number % max(1, len(contenders))
         for contender in (*contenders[first:], *contenders[:first]):
-            if contender.name not in failures:
-                try:
-                    value = contender.ask(task)
-                except ContenderError as error:
-                    failures[contender.name] = error.reason
-                else:
-                    if number >= 0:
-                        samples[contender.name].append(value)
+            value = ask_unless_failed(contender, task, failures)
+            if value is not None and number >= 0:
+                samples[contender.name].append(value)
             advance()

@@ -14,7 +14,7 @@ import rich.console
 
 from ...training.datasets import load_dataset
 from . import machine, photographs, report, results_file, rows
-from .driver import Contender, ContenderError, interleaved
+from .driver import Contender, ask_unless_failed, interleaved
 from .input_settings import (
     MEASURES,
     OURS,
@@ -107,10 +107,7 @@ def _measure(
         contenders = [stack.enter_context(started(name, settings, folder)) for name in names]
         progress.now("opening the dataset")
         for contender in contenders:
-            try:
-                facts[contender.name] |= contender.ask("facts")
-            except ContenderError as error:
-                failures[contender.name] = error.reason
+            facts[contender.name] |= ask_unless_failed(contender, "facts", failures) or {}
             progress.advance()
         for measure in MEASURES:
             progress.now(TITLES[measure])

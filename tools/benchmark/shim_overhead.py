@@ -14,7 +14,7 @@ import rich.console
 
 from ... import models
 from . import counterparts, report, results_file, rows
-from .driver import Contender, ContenderError, interleaved
+from .driver import Contender, ask_unless_failed, interleaved
 from .progress import Progress
 from .rows import Row
 from .throughput_settings import TF1_SESSION, Settings, check_not_deterministic
@@ -155,7 +155,9 @@ class Measuring:
             contenders = [stack.enter_context(started(name, self._settings)) for name in names]
             progress.now("building the models")
             for contender in contenders:
-                self.facts[contender.name] |= self._ask(contender, "facts") or {}
+                self.facts[contender.name] |= (
+                    ask_unless_failed(contender, "facts", self._failures) or {}
+                )
                 progress.advance()
             for measure in TIMES:
                 if measure == "step_xla":  # Some may not compile, which ends them.
@@ -175,9 +177,11 @@ class Measuring:
         progress.now("sizes, and many calls of a small layer")
         for contender in contenders:
             for measure in SIZES:
-                self._note(measure, contender, self._ask(contender, measure))
+                value = ask_unless_failed(contender, measure, self._failures)
+                self._note(measure, contender, value)
             if contender.name in (SHIMMED, OFFICIAL_SHIM):
-                sizes = self._ask(contender, "many_calls") or {"before": {}, "after": {}}
+                sizes = ask_unless_failed(contender, "many_calls", self._failures)
+                sizes = sizes or {"before": {}, "after": {}}
                 for measure, after in sizes["after"].items():
                     before = sizes["before"][measure]
                     growth = None if before is None else after - before
@@ -187,15 +191,6 @@ class Measuring:
     def _note(self, measure: str, contender: Contender, value: float | None) -> None:
         if value is not None:
             self._samples.setdefault(measure, {})[contender.name] = [value]
-
-    def _ask(self, contender: Contender, task: str) -> Any:
-        if contender.name in self._failures:
-            return None
-        try:
-            return contender.ask(task)
-        except ContenderError as error:
-            self._failures[contender.name] = error.reason
-            return None
 
     def rows(self) -> list[Row]:
         """What was measured so far, and the ratios of the shimmed model's times to the others'."""

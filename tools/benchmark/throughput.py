@@ -13,7 +13,7 @@ import rich.console
 
 from ... import models
 from . import report, results_file, rows, throughput_report
-from .driver import Contender, ContenderError, interleaved
+from .driver import Contender, ask_unless_failed, interleaved
 from .flops import TRAINING_TO_INFERENCE
 from .progress import Progress
 from .rows import Row
@@ -53,12 +53,11 @@ def run(settings: Settings, entries: Sequence[Entry], rounds: int, out: Path | N
     if out is not None:
         results_file.check_writable(out)
     measuring = Measuring(settings, entries)
+    is_complete = True
     try:
         measuring.measure(rounds)
     except KeyboardInterrupt:
         is_complete = False
-    else:
-        is_complete = True
     found, facts = measuring.rows(), measuring.facts
     judged = rows.judged(found, NAME, facts)
     console = rich.console.Console()
@@ -124,7 +123,7 @@ class Measuring:
                 )
             progress.now(TITLES["memory"])
             for contender in contenders:
-                if (memory := self._ask(contender, "memory")) is not None:
+                if (memory := ask_unless_failed(contender, "memory", self._failures)) is not None:
                     self._samples.setdefault("memory", {})[contender.name] = [memory]
                 progress.advance()
 
@@ -160,19 +159,10 @@ class Measuring:
             return [one for one in contenders if one.name in on_files]
         return list(contenders)
 
-    def _ask(self, contender: Contender, task: str) -> Any:
-        if contender.name in self._failures:
-            return None
-        try:
-            return contender.ask(task)
-        except ContenderError as error:
-            self._failures[contender.name] = error.reason
-            return None
-
     def _ask_what_it_is(self, contender: Contender) -> None:
-        if (facts := self._ask(contender, "facts")) is not None:
+        if (facts := ask_unless_failed(contender, "facts", self._failures)) is not None:
             self.facts[contender.name] |= facts
-        if (count := self._ask(contender, "multiply_adds")) is not None:
+        if (count := ask_unless_failed(contender, "multiply_adds", self._failures)) is not None:
             self._multiply_adds[contender.name] = count
 
     def rows(self) -> list[Row]:
