@@ -1,23 +1,19 @@
-"""What all benchmarks share: contenders in turns, medians, targets, and the files of results.
+"""What all benchmarks share: contenders in processes of their own, in turns, and their medians.
 
 No test asserts a time.
 """
 
 import collections
 import contextlib
-import dataclasses
 import itertools
 import os
 import sys
 
 import numpy as np
 import pytest
-import rich.console
 from hypothesis import given
 from hypothesis import strategies as st
-from shimzoo.tools.benchmark import report, results_file, rows, targets
 from shimzoo.tools.benchmark.driver import Contender, ContenderError, interleaved, orders
-from shimzoo.tools.benchmark.rows import Row
 from shimzoo.tools.benchmark.summary import Summary
 
 TINY = """
@@ -205,80 +201,3 @@ def test_a_medians_interval_narrows_with_the_rounds():
         assert summary.low < summary.median < summary.high
         assert summary.low < 1.0 < summary.high
     assert many.high - many.low < 0.3 * (few.high - few.low)
-
-
-AT_MOST, AT_LEAST = targets.Bound(1.02), targets.Bound(0.95, at_least=True)
-
-
-@pytest.mark.parametrize(
-    ("bound", "value", "low", "high", "outcome"),
-    [
-        (AT_MOST, 1.0, 0.9, 1.2, "ok"),
-        (AT_MOST, 1.1, 1.0, 1.2, "unclear"),
-        (AT_MOST, 1.1, 1.05, 1.2, "missed"),
-        (AT_LEAST, 0.96, 0.9, 1.0, "ok"),
-        (AT_LEAST, 0.94, 0.9, 1.0, "unclear"),
-        (AT_LEAST, 0.90, 0.88, 0.94, "missed"),
-    ],
-)
-def test_a_target_is_missed_where_the_rounds_tell_it_apart(bound, value, low, high, outcome):
-    assert bound.judge(value, low, high) == outcome
-
-
-def test_every_target_names_a_row_of_its_own():
-    places = {
-        (t.benchmark, t.contender, t.measure, t.against, *sorted(map(str, t.conditions.items())))
-        for t in targets.TARGETS
-    }
-    assert len(places) == len(targets.TARGETS) == len({t.title for t in targets.TARGETS})
-
-
-FOUND = [
-    Row.of("ours", "training", "ms", [1.0, 3.0]),
-    Row.ratio("ours", "training", [1.0, 3.0], "theirs", [2.0, 4.0]),
-    rows.noted(Row("theirs", "training", "ms"), "not installed: pip install [theirs]"),
-]
-FACTS = {"ours": {"tensorflow": "1", "batch_size": 2}}
-
-
-def test_the_csv_file_has_a_line_a_row_with_what_it_depends_on(tmp_path, monkeypatch):
-    path = tmp_path / "results.csv"
-    monkeypatch.setattr(sys, "argv", ["/somewhere/shimzoo", "benchmark", "x", "--out", "a b.csv"])
-    results_file.write_csv(path, rows.lines(FOUND, "throughput", FACTS))
-    lines = results_file.read_csv(path)
-    assert list(lines[0]) == [
-        *["benchmark", "contender", "measure", "unit", "against", "rounds"],
-        *["median", "q1", "q3", "low", "high", "target", "outcome", "note"],
-        *["tensorflow", "batch_size", "date", "git_commit", "command", "cpu", "cores", "threads"],
-    ]
-    assert [(line["median"], line["against"]) for line in lines] == [
-        *[("2.0", ""), ("0.625", "theirs"), ("", "")]
-    ]
-    assert lines[0]["command"] == "shimzoo benchmark x --out 'a b.csv'"
-    assert lines[2]["note"].startswith("not installed")
-    assert int(lines[0]["cores"]) >= 1
-    assert lines[0]["cpu"]
-
-
-@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b"git_commit\n1,2,3\n"])
-def test_other_files_are_refused(tmp_path, content):
-    (tmp_path / "x.csv").write_bytes(content)
-    with pytest.raises(ValueError, match="holds no results: give a file"):
-        results_file.read_csv(tmp_path / "x.csv")
-
-
-def test_the_table_fits_a_terminal_and_says_why_a_number_is_missing():
-    console = rich.console.Console(width=80)
-    judged = [FOUND[0], dataclasses.replace(FOUND[1], bound=AT_LEAST), FOUND[2]]
-    with console.capture() as capture:
-        report.show(console, judged, {"training": "training step, ms"}, ["as it is"])
-    text = capture.get()
-    assert "…" not in text
-    assert [line.split() for line in text.splitlines()][1:5] == [
-        ["training", "step,", "ms"],
-        ["ours", "2.00", "1.50..2.50", "1.00..3.00"],
-        ["/", "theirs", "0.625", "0.562..0.688", "0.500..0.750", "≥", "0.95", "missed"],
-        ["theirs", "-"],
-    ]
-    last = [line.strip() for line in text.splitlines()][-2:]
-    assert last == ["as it is", "theirs: not installed: pip install [theirs]"]

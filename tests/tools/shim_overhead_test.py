@@ -103,7 +103,7 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
         measuring._samples["eager_inference"] = {"shimmed": [1.0, 3.0], "plain": [2.0]}
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shim_overhead.Measuring, "measure", interrupted)
+    monkeypatch.setattr(shim_overhead.ShimOverhead, "measure", interrupted)
     out = tmp_path / "x.csv"
     assert cli.main(["benchmark", "shim-overhead", "--out", str(out)]) == 130
     with out.open() as file:
@@ -114,9 +114,14 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
 
 def test_targets_hold_for_the_net_and_the_size_that_they_are_of():
     row = rows.Row.ratio("shimmed", "step_inference", [1.0], "plain", [2.0])
-    at_64 = {"model": "resnet_v1_50", "image_size": 64, "batch_size": 2}
-    for facts, outcome in ((at_64, "ok"), ({**at_64, "image_size": 224}, "")):
-        [judged] = rows.judged([row], shim_overhead.NAME, {"shimmed": facts})
+    at_64 = {"model": "resnet_v1_50", "image_size": 64, "batch_size": 2, "threads": 2}
+    others = {"image_size": 224, "threads": 1, "gpu": "NVIDIA", "options": "x=1"}
+    for facts, outcome in (
+        (at_64, "ok"),
+        *(({**at_64, name: value}, "") for name, value in others.items()),
+    ):
+        lines = rows.lines([row], "shim-overhead", {"shimmed": facts})
+        [judged] = rows.judged([row], lines)
         assert judged.outcome == outcome
 
 

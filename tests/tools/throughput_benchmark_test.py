@@ -27,8 +27,8 @@ def settings(**changes):
     return Settings(**{"model": NAME, "batch_size": 2, "image_size": 32, **changes})
 
 
-def measured(capsys, path, *arguments):
-    assert cli.main(["benchmark", "throughput", *TOY, *arguments, "--out", str(path)]) == 0
+def measured(capsys, path, *arguments, code=0):
+    assert cli.main(["benchmark", "throughput", *TOY, *arguments, "--out", str(path)]) == code
     with path.open() as file:
         lines = list(csv.DictReader(file))
     return lines, capsys.readouterr().out
@@ -156,7 +156,7 @@ def test_a_contender_that_fails_is_a_row_and_the_others_are_measured(capsys, tmp
 
     monkeypatch.setattr(throughput, "started", started)
     options = ["--contender", "native", "--phase", "inference"]
-    lines, out = measured(capsys, tmp_path / "x.csv", *options)
+    lines, out = measured(capsys, tmp_path / "x.csv", *options, code=1)
     assert set(values(lines, "inference")) == {("matrix_product", "")}
     [line] = [line for line in lines if line["contender"] == "native"]
     assert line["note"].startswith("out of memory: ")
