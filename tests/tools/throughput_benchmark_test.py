@@ -1,18 +1,14 @@
 """The benchmark `throughput`: who takes part, what is written, what is refused. Never a time."""
 
 import csv
-import importlib.util
 import os
 import subprocess
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from shimzoo import cli, models
-from shimzoo.tools.benchmark import counterparts, throughput, throughput_settings
+from shimzoo import cli
+from shimzoo.tools.benchmark import throughput, throughput_settings
 from shimzoo.tools.benchmark.driver import Contender
-from shimzoo.tools.benchmark.throughput_settings import Entry, Settings, entries
 
 NAME = "mobilenet_v1_0.25_128"
 TOY = ["--model", NAME, "--image-size", "32", "--batch-size", "2", "--rounds", "2"]
@@ -21,10 +17,6 @@ TOY = ["--model", NAME, "--image-size", "32", "--batch-size", "2", "--rounds", "
 @pytest.fixture(autouse=True)
 def small_matrices(monkeypatch):
     monkeypatch.setattr(throughput_settings, "MATRIX_SIZE", 256)
-
-
-def settings(**changes):
-    return Settings(**{"model": NAME, "batch_size": 2, "image_size": 32, **changes})
 
 
 def measured(capsys, path, *arguments, code=0):
@@ -223,71 +215,3 @@ def test_nothing_is_timed_under_op_determinism(capsys, monkeypatch):
     monkeypatch.setenv("TF_DETERMINISTIC_OPS", "1")
     assert cli.main(["benchmark", "throughput", *TOY]) == 2
     assert "TF_DETERMINISTIC_OPS is set" in capsys.readouterr().err
-
-
-@given(
-    model=st.sampled_from(models.list_models()),
-    backend=st.sampled_from(throughput_settings.BACKENDS),
-    stage=st.sampled_from(models.STAGES),
-)
-def test_contenders_by_default_are_those_that_have_the_net(model, backend, stage):
-    given_settings = settings(model=model, image_size=models.get_variant(model).input_size)
-    found = entries(given_settings, stage, backend)
-    assert found[0].name == stage
-    assert found[-1].kind == "matrix_product"
-    assert len({entry.name for entry in found}) == len(found)
-    kinds = {entry.kind for entry in found}
-    has_keras = counterparts.keras_application(model) is not None
-    assert ("keras_applications" in kinds) == has_keras
-    has_slim = model in counterparts.SLIM_NETS
-    assert ("tf1_session" in kinds) == (has_slim and backend == "tensorflow")
-    in_torch = {counterparts.torchvision_model(model), counterparts.timm_model(model)} != {None}
-    assert bool(kinds & {"torchvision", "timm"}) == in_torch
-
-
-def test_counterparts_are_of_the_zoo_and_exist_where_they_are_installed():
-    keras = pytest.importorskip("keras")
-    of_keras = [counterparts.keras_application(model) for model in models.list_models()]
-    names = {found[0] for found in of_keras if found}
-    assert len(names) == 12
-    assert all(hasattr(keras.applications, name) for name in names)
-    assert counterparts.SLIM_NETS.keys() <= set(models.list_models())
-    assert counterparts.keras_application("mobilenet_v3_small_minimalistic_1.0_224") == (
-        "MobileNetV3Small",
-        {"alpha": 1.0, "minimalistic": True, "include_preprocessing": False},
-    )
-    assert counterparts.keras_application("mobilenet_edgetpu_1.0_224") is None
-    if importlib.util.find_spec("timm") is not None:
-        import timm
-
-        found = {counterparts.timm_model(model) for model in models.list_models()} - {None}
-        assert found <= set(timm.list_models())
-
-
-def test_settings_go_to_a_contenders_process_and_back():
-    original = settings(options={"batch_norm_decay": 0.9}, phases=("training",), replicas=None)
-    assert Settings.from_json(original.to_json()) == original
-
-
-@pytest.mark.parametrize(
-    ("name", "missing", "command"),
-    [
-        ("native:jax", {"jax"}, "'shimzoo[jax]'"),
-        ("timm", {"torch", "timm"}, "'shimzoo[torch]' timm"),
-        ("torchvision", {"torchvision"}, "torchvision"),
-    ],
-)
-def test_what_is_not_installed_says_how_to(monkeypatch, name, missing, command):
-    monkeypatch.setattr(
-        throughput_settings.importlib.util,
-        "find_spec",
-        lambda module: None if module in missing else module,
-    )
-    entry = Entry.parse(name, "tensorflow")
-    wanted = f"not installed: pip install {command}"
-    assert entry.hindrance(settings(model="mobilenet_v2_1.0_224")) == wanted
-
-
-def test_stages_that_need_tensorflow_say_so():
-    entry = Entry.parse("shimmed", "jax")
-    assert entry.hindrance(settings()) == "runs on TensorFlow alone, and the backend is jax"
