@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from ... import shim
+from . import tensorflow_device
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
 
-from .keras_steps import tensorflow_gpu  # noqa: E402
 from .slim_models import net_of  # noqa: E402
 from .steps import (  # noqa: E402
     LEARNING_RATE,
@@ -85,7 +85,11 @@ class SlimSteps(Steps):
         return None  # Its net is the zoo's, whose are counted.
 
     def facts(self) -> dict[str, Any]:
-        return {"jit_compile": False, "gpu": tensorflow_gpu()}
+        return {"jit_compile": False, "gpu": tensorflow_device.gpu()}
+
+    def peak_memory_mib(self) -> float | None:
+        """As in the base class."""
+        return tensorflow_device.peak_memory_mib()
 
     def _logits_op(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Operation:
         with slim.arg_scope(self._arg_scope()):

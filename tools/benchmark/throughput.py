@@ -89,12 +89,16 @@ class Throughput(Measuring):
                 progress.advance()
 
     def _plan(self, rounds: int) -> list[tuple[str, int, int]]:
-        """Measures, and how often each is taken and warmed up."""
+        """Measures, and how often each is taken and warmed up.
+
+        The steps come before what prepares them anew, as they tell more if the time runs out.
+        """
         plan = []
         for phase in self._settings.phases:
             plan += [
-                (f"{phase}_first", min(rounds, MOST_FIRST_ROUNDS), 1),
+                (f"{phase}_first", 0, 1),
                 (phase, rounds, WARM_UP_ROUNDS),
+                (f"{phase}_first", min(rounds, MOST_FIRST_ROUNDS), 0),
             ]
         if self._settings.real_input:
             plan.append(("training_on_files", rounds, WARM_UP_ROUNDS))

@@ -44,9 +44,9 @@ def steps_of(kind: str, backend: str, settings: Settings) -> Steps:
         return SlimSteps(settings)
     if kind in models.STAGES or kind == KERAS_APPLICATIONS:
         if backend == "torch":
-            import torch
+            from . import torch_device
 
-            torch.set_num_threads(settings.threads)
+            torch_device.prepare(settings.threads)
         from . import keras_contenders
 
         if kind == KERAS_APPLICATIONS:

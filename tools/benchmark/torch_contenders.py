@@ -33,7 +33,7 @@ class TorchSteps(Steps):
     """
 
     def __init__(self, library: str, settings: Settings) -> None:
-        torch.set_num_threads(settings.threads)
+        torch_device.prepare(settings.threads)
         torch.manual_seed(0)
         self._settings = settings
         self._device = torch_device.name()
