@@ -27,9 +27,9 @@ _PLAIN_MODEL = "resnet_v1_50"
 TIMES = {
     "eager_inference": "eager inference, ms",
     "eager_training": "eager training, ms",
-    "tracing": "tracing, ms",
     "step_inference": "traced inference, ms",
     "step_training": "traced training step, ms",
+    "tracing": "tracing, ms",
     "step_xla": "XLA inference, ms",
 }
 SIZES = {"memory": ("most memory in use, MiB", "MiB"), "graph_ops": ("ops in the graph", "ops")}
@@ -113,7 +113,9 @@ class ShimOverhead(Measuring):
                 )
                 progress.advance()
             for measure in TIMES:
-                if measure == "step_xla":  # Some may not compile, which ends them.
+                # Before the memory holds graphs that were traced again and again, and before XLA,
+                # which ends those that do not compile.
+                if measure == "tracing":
                     self._measure_sizes(contenders, progress)
                 progress.now(TITLES[measure])
                 interleaved(
@@ -160,7 +162,7 @@ class ShimOverhead(Measuring):
                     found += [
                         Row.ratio(name, measure, taken, other, samples[other])
                         for other in samples
-                        if other != name
+                        if other != name and _is_alike(measure, other)
                     ]
         measured = {row.contender for row in found}
         missing = [name for name in self._failures if name not in measured]
@@ -187,6 +189,11 @@ class ShimOverhead(Measuring):
 def _that_have(measure: str, names: Sequence[str]) -> list[str]:
     """The contenders that a measure is taken of."""
     return [name for name in names if name != TF1_SESSION or measure not in _ONLY_IN_TF2]
+
+
+def _is_alike(measure: str, other: str) -> bool:
+    """Whether another's measure is the same: a session's graph makes its variables, too."""
+    return (measure, other) != ("tracing", TF1_SESSION)
 
 
 def started(name: str, settings: Settings) -> contextlib.AbstractContextManager[Contender]:

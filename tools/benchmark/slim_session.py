@@ -53,6 +53,8 @@ class SlimSteps(Steps):
         Returns:
             The milliseconds that it took, without the session and its fresh weights.
         """
+        if phase in self._running:  # Two of them would share the cores and the memory.
+            self._running.pop(phase)[0].close()
         with tf.Graph().as_default():
             images, labels = (
                 tf1.Variable(part, trainable=False, use_resource=True, collections=[_BATCH])
@@ -67,14 +69,19 @@ class SlimSteps(Steps):
             )
             session = tf1.Session()
             session.run(start)
-        if phase in self._running:
-            self._running[phase][0].close()
         self._running[phase] = session, made[0]
         return took
 
     def graph_ops(self, phase: str) -> int:
-        """How many ops a phase's graph has, with those that make its variables."""
-        return len(self._running[phase][1].graph.get_operations())
+        """How many ops a step of a phase depends on, without those that make its variables."""
+        needed: set[tf.Operation] = set()
+        found = [self._running[phase][1]]
+        while found:
+            op = found.pop()
+            if op not in needed:
+                needed.add(op)
+                found += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+        return len(needed)
 
     def run(self, phase: str, count: int) -> None:
         session, op = self._running[phase]
