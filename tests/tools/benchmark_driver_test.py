@@ -7,6 +7,8 @@ import collections
 import contextlib
 import itertools
 import os
+import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -180,6 +182,35 @@ def test_no_contender_outlives_the_driver():
         pass
     with pytest.raises(ValueError, match="closed file"):
         contender.ask("anything")
+
+
+def test_a_contender_that_nothing_more_is_asked_of_ends_by_itself(tmp_path):
+    left = tmp_path / "left"
+    program = """
+import atexit, pathlib, sys
+from shimzoo.tools.benchmark.worker import serve
+atexit.register(pathlib.Path(sys.argv[1]).touch)
+serve(lambda: {"fail": lambda: 1 / 0})
+"""
+    command = [sys.executable, "-c", program, str(left)]
+    with Contender.started("a", command, os.environ) as contender:
+        contender.wait_until_ready()
+    assert left.exists()
+
+
+def test_no_contender_outlives_a_second_ctrl_c(monkeypatch):
+    def wait(process, seconds=None):
+        waited.append(process)
+        if seconds is not None:
+            raise KeyboardInterrupt
+        return really(process)
+
+    waited, really = [], subprocess.Popen.wait
+    monkeypatch.setattr(subprocess.Popen, "wait", wait)
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with pytest.raises(KeyboardInterrupt), Contender.started("a", command, os.environ):
+        pass
+    assert waited[0].returncode == -signal.SIGKILL
 
 
 def test_summaries_are_medians_and_quartiles():

@@ -2,8 +2,10 @@
 
 import csv
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from shimzoo import cli
@@ -216,3 +218,17 @@ def test_nothing_is_timed_under_op_determinism(capsys, monkeypatch):
     monkeypatch.setenv("TF_DETERMINISTIC_OPS", "1")
     assert cli.main(["benchmark", "throughput", *TOY]) == 2
     assert "TF_DETERMINISTIC_OPS is set" in capsys.readouterr().err
+
+
+def test_files_to_train_on_are_the_drivers_and_do_not_outlive_it(monkeypatch, tmp_path):
+    def started(entry, given):
+        folders.append(pathlib.Path(given.files))
+        assert len(list(folders[-1].rglob("*.jpg"))) > given.batch_size
+        raise KeyboardInterrupt
+
+    folders = []
+    monkeypatch.setattr(throughput, "started", started)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert cli.main(["benchmark", "throughput", *TOY, "--real-input"]) == 130
+    assert folders[0].parent == tmp_path
+    assert list(tmp_path.iterdir()) == []

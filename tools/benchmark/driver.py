@@ -23,6 +23,8 @@ _OUT_OF_MEMORY = re.compile(
     "|can't allocate memory|OOM when allocating",
     re.IGNORECASE,
 )
+# What a contender may take to leave once nothing more is asked.
+_SECONDS_TO_END = 2.0
 _Item = TypeVar("_Item")
 
 
@@ -58,7 +60,7 @@ class Contender:
     def started(
         cls, name: str, command: Sequence[str], environment: Mapping[str, str]
     ) -> Iterator[Contender]:
-        """Starts a contender, and ends it in the end.
+        """Starts a contender, and ends it in the end: by itself, or else by force.
 
         Args:
             name: what it is called in reports.
@@ -79,10 +81,14 @@ class Contender:
             try:
                 yield cls(name, process, log)
             finally:
-                process.kill()
                 # It may hold a request that never went out.
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.close()
+                try:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_SECONDS_TO_END)
+                finally:
+                    process.kill()
 
     def wait_until_ready(self) -> None:
         """Waits for the contender's preparations.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,9 +66,15 @@ class Throughput(Measuring):
         taking_part = [entry for entry in self._entries if entry.name not in self._hindered]
         with contextlib.ExitStack() as stack:
             progress = stack.enter_context(Progress(self._steps(taking_part, rounds)).shown())
-            contenders = [
-                stack.enter_context(started(entry, self._settings)) for entry in taking_part
-            ]
+            settings = self._settings
+            if settings.real_input:
+                from . import photographs
+
+                # Made here, as a process that is ended by force would leave it behind.
+                folder = tempfile.TemporaryDirectory(prefix="shimzoo-benchmark-")
+                settings = dataclasses.replace(settings, files=stack.enter_context(folder))
+                photographs.write(settings.files, photographs.enough_for(settings.batch_size))
+            contenders = [stack.enter_context(started(entry, settings)) for entry in taking_part]
             progress.now("building the models")
             for contender in contenders:
                 self._ask_what_it_is(contender)

@@ -58,6 +58,7 @@ class Settings:
         threads: CPU cores that each contender may use.
         real_input: whether the zoo's models are also trained on JPEG files that are read and
             distorted meanwhile.
+        files: the folder of these, which the driver makes.
         matrix_size: rows and columns of the matrices whose product is the ceiling.
 
     Raises:
@@ -75,6 +76,7 @@ class Settings:
     phases: tuple[str, ...] = PHASES
     threads: int = 1
     real_input: bool = False
+    files: str = ""
     matrix_size: int = dataclasses.field(default_factory=lambda: MATRIX_SIZE)
 
     def __post_init__(self) -> None:
