@@ -272,7 +272,7 @@ def input_(
     if step_ms is not None:
         step = input_settings.Step(step_ms, batch_size)
     elif step_of is not None:
-        step = input_settings.Step.measured(step_of)
+        step = input_settings.Step.measured(step_of, image_size)
     _carry_out(input_speed.InputSpeed(settings, step), rounds, out, plot)
 
 
