@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-import signal
-from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import model_options
 from .app import Debug, app, number, whole_number
+
+if TYPE_CHECKING:
+    from ..tools.benchmark.measuring import Measuring
 
 Rounds = Annotated[
     int, typer.Option(metavar="N", parser=whole_number, help="How often each time is measured.")
@@ -68,8 +68,7 @@ def shim_overhead(
         image_size=shim_overhead.default_image_size(model) if image_size is None else image_size,
         threads=machine.available_cores() if threads is None else threads,
     )
-    with _drawn(plot, out):
-        _ended(shim_overhead.run(settings, rounds, out))
+    _carry_out(shim_overhead.ShimOverhead(settings), rounds, out, plot)
 
 
 @benchmarks.command("throughput")
@@ -167,33 +166,22 @@ def throughput(
         real_input=real_input,
     )
     entries = throughput_settings.entries(settings, stage, backend, tuple(contender or ()))
-    with _drawn(plot, out):
-        _ended(throughput.run(settings, entries, rounds, out))
+    _carry_out(throughput.Throughput(settings, entries), rounds, out, plot)
 
 
-@contextlib.contextmanager
-def _drawn(plot: bool, out: pathlib.Path | None) -> Iterator[None]:
-    """Draws the file of results once it is there, also that of an interrupted measuring."""
-    if not plot:
-        yield
-        return
+def _carry_out(benchmark: Measuring, rounds: int, out: pathlib.Path | None, plot: bool) -> None:
+    """Carries out a benchmark, draws the file of its results, and exits as it ended."""
+    from ..tools.benchmark import measuring
     from ..tools.benchmark import plot as plots
 
-    plots.check(out)
-    try:
-        yield
-    except typer.Exit:
-        with contextlib.suppress(ValueError):  # It was interrupted before the first number.
-            plots.draw(out)
-        raise
-    for path in plots.draw(out):
-        typer.echo(f"'{path}'")
-
-
-def _ended(is_complete: bool) -> None:
-    """Exits as after a signal where the measuring was interrupted."""
-    if not is_complete:
-        raise typer.Exit(128 + signal.SIGINT)
+    if plot:
+        plots.check(out)
+    ending = measuring.carry_out(benchmark, rounds, out)
+    if plot and ending.is_written:
+        for path in plots.draw(out):
+            typer.echo(f"'{path}'")
+    if ending.exit_code:
+        raise typer.Exit(ending.exit_code)
 
 
 @benchmarks.command("conversion")
@@ -211,12 +199,12 @@ def conversion(
 ) -> None:
     """Measure what converting checkpoints costs: time and memory, for all pairs of formats.
 
-    Compares each with copying and hashing the file. Takes some minutes a round.
+    Compares each with copying and hashing the file. Takes some minutes a round. Ctrl-C ends the
+    measuring and reports what there is by then.
     """
     from ..tools.benchmark import conversion
 
-    with _drawn(plot, out):
-        conversion.run(model, rounds, out)
+    _carry_out(conversion.Conversion(model), rounds, out, plot)
 
 
 @benchmarks.command("input")
@@ -284,9 +272,8 @@ def input_(
     if step_ms is not None:
         step = input_settings.Step(step_ms, batch_size)
     elif step_of is not None:
-        step = input_settings.Step.measured(step_of)
-    with _drawn(plot, out):
-        _ended(input_speed.run(settings, rounds, step, out))
+        step = input_settings.Step.measured(step_of, image_size)
+    _carry_out(input_speed.InputSpeed(settings, step), rounds, out, plot)
 
 
 @benchmarks.command("start-up")
@@ -296,5 +283,4 @@ def start_up(
     """Measure how long importing shimzoo and showing its help take, beside Python alone."""
     from ..tools.benchmark import start_up
 
-    with _drawn(plot, out):
-        _ended(start_up.run(rounds, out))
+    _carry_out(start_up.StartUp(), rounds, out, plot)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shimzoo import cli
-from shimzoo.tools.benchmark import conversion, results_file, rows
+from shimzoo.tools.benchmark import results_file, rows
 from shimzoo.tools.benchmark.comparison import Change, Value
 from shimzoo.tools.benchmark.rows import Row
 
@@ -18,7 +18,8 @@ def write(path, samples, unit="ms", **facts):
     """A file of results: by contender its training times."""
     found = [Row.of(name, "training", unit, sample) for name, sample in samples.items()]
     known = {name: {**FACTS, **facts} for name in samples}
-    results_file.write_csv(path, rows.lines(found, "throughput", known))
+    lines = rows.lines(found, "throughput", known)
+    results_file.write_csv(path, lines, results_file.origin())
 
 
 def compared(capsys, tmp_path, *options):
@@ -55,7 +56,7 @@ def test_what_is_beyond_noise_is_told(capsys, tmp_path):
     assert compared(capsys, tmp_path, "--fail-above", "120")[0] == 0
     code, lines = compared(capsys, tmp_path, "--fail-above", "99")
     assert code == 1
-    assert ["1", "result(s)", "worse", "by", "more", "than", "99", "%"] in lines
+    assert ["1", "result(s)", "worse", "by", "more", "than", "99", "%,", "0", "lost"] in lines
 
 
 def test_more_images_a_second_are_better(capsys, tmp_path):
@@ -76,17 +77,88 @@ def test_other_machines_versions_and_results_are_told(capsys, tmp_path):
     assert "1 result(s) only in 'b.csv'" in said
 
 
-def test_files_of_conversions_are_compared_too(capsys, tmp_path):
-    def of(seconds):
-        row = conversion.Row(
-            "tf1", "h5", 5, seconds, seconds - 0.01, seconds + 0.01, 2.5, 2.4, 2.6, 100.0, 0.4
-        )
-        return [{**conversion.dataclasses.asdict(row), "model": "resnet_v1_50"}]
+def write_rows(path, *found):
+    results_file.write_csv(path, rows.lines(found, "throughput", {}), results_file.origin())
 
-    results_file.write_csv(tmp_path / "a.csv", of(1.0))
-    results_file.write_csv(tmp_path / "b.csv", of(2.0))
+
+def test_ratios_of_both_files_are_compared(capsys, tmp_path):
+    def found(factor, share, *others):
+        return [
+            Row.of("x", "training", "ms", NOISY),
+            Row.ratio("x", "training", [factor * time for time in STEADY], "y", STEADY),
+            Row.ratio("x", "training_share", [share * time for time in STEADY], "z", STEADY),
+            *others,
+        ]
+
+    write_rows(
+        tmp_path / "a.csv", *found(1.0, 0.9), Row.ratio("x", "training", STEADY, "w", STEADY)
+    )
+    write_rows(tmp_path / "b.csv", *found(1.5, 0.6))
+    code, lines = compared(capsys, tmp_path, "--fail-above", "40")
+    assert lines[1:4] == [
+        ["training", "11", "11", "ms", "+0.0", "same"],
+        ["training", "/", "y", "1", "1.5", "ratio", "+50.0", "worse"],
+        ["training_share", "/", "z", "0.9", "0.6", "ratio", "+50.0", "worse"],
+    ]
+    assert code == 1
+    # Ratios to what the other does not have are not what was lost.
+    assert ["2", "result(s)", "worse", "by", "more", "than", "40", "%,", "0", "lost"] in lines
+
+
+def test_ratios_of_rates_are_better_where_they_are_larger(capsys, tmp_path):
+    for name, factor in (("a.csv", 1.0), ("b.csv", 2.0)):
+        faster = [factor * rate for rate in STEADY]
+        found = (
+            Row.of("x", "train", "images/s", faster),
+            Row.ratio("x", "train", faster, "y", STEADY),
+        )
+        write_rows(tmp_path / name, *found)
     _, lines = compared(capsys, tmp_path)
-    assert lines[1] == ["conversion", "1", "2", "s", "+100.0", "worse"]
+    assert [line[-2:] for line in lines[1:3]] == [["-50.0", "better"]] * 2
+
+
+def test_a_result_that_is_lost_is_too_much(capsys, tmp_path):
+    write(tmp_path / "a.csv", {"x": STEADY, "y": STEADY})
+    failed = Row("y", "training", "ms", note="out of memory: no")
+    lines = rows.lines(
+        [Row.of("x", "training", "ms", STEADY), failed], "throughput", {"x": FACTS, "y": FACTS}
+    )
+    results_file.write_csv(tmp_path / "b.csv", lines, results_file.origin())
+    assert compared(capsys, tmp_path)[0] == 0
+    code, lines = compared(capsys, tmp_path, "--fail-above", "1000")
+    assert code == 1
+    assert lines[2] == ["y", "10.1", "-", "ms", "lost"]
+    said = [" ".join(line) for line in lines]
+    assert "y: out of memory: no" in said
+    assert "0 result(s) worse by more than 1000 %, 1 lost" in said
+
+
+@pytest.mark.parametrize(
+    ("unit", "before", "after", "percent", "outcome"),
+    [
+        ("ops", 730, 731, "+0.1", "worse"),
+        ("ops", 731, 730, "-0.1", "better"),
+        ("ops", 730, 730, "+0.0", "same"),
+        ("entries", 0, 20_000, "+inf", "worse"),
+        ("entries", 0, 0, "+0.0", "same"),
+        ("entries", 20_000, 0, "-100.0", "better"),
+        ("MiB", 1000, 1040, "+4.0", "same"),
+        ("MiB", 1000, 1100, "+10.0", "worse"),
+        ("MiB", 0, 0.4, "+inf", "same"),
+        ("MiB", -0.1, 0.3, "+inf", "same"),
+        ("MiB", 0, 17.2, "+inf", "worse"),
+        ("MB", 280, 50, "-82.1", "better"),
+        ("ms", 10, 30, "+200.0", "unclear"),
+    ],
+)
+def test_what_is_counted_or_weighed_needs_no_more_than_one_round(
+    capsys, tmp_path, unit, before, after, percent, outcome
+):
+    write_rows(tmp_path / "a.csv", Row.of("x", "measure", unit, [before]))
+    write_rows(tmp_path / "b.csv", Row.of("x", "measure", unit, [after]))
+    code, lines = compared(capsys, tmp_path, "--fail-above", "0")
+    assert lines[1][-2:] == [percent, outcome]
+    assert code == int(outcome == "worse")
 
 
 def test_files_that_can_not_be_compared_are_refused(capsys, tmp_path):
@@ -111,9 +183,9 @@ def test_files_that_can_not_be_compared_are_refused(capsys, tmp_path):
 values = st.floats(0.1, 1e6)
 
 
-@given(before=values, after=values, unit=st.sampled_from(["ms", "images/s"]))
-def test_a_change_back_undoes_a_change(before, after, unit):
-    first, second = (Value(value, value, value, 9, unit) for value in (before, after))
+@given(before=values, after=values, is_rate=st.booleans())
+def test_a_change_back_undoes_a_change(before, after, is_rate):
+    first, second = (Value(value, value, value, 9, "", is_rate) for value in (before, after))
     there, back = Change("x", first, second), Change("x", second, first)
     assert math.isclose((1 + there.percent / 100) * (1 + back.percent / 100), 1, rel_tol=1e-9)
     if before != after:

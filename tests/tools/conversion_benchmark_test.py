@@ -1,16 +1,14 @@
 """The benchmark `conversion`: what it measures, and how it tells. No test asserts a time."""
 
-import csv
-import dataclasses
+import contextlib
 import itertools
 
 import pytest
 from shimzoo import cli
-from shimzoo.tools.benchmark import conversion
+from shimzoo.tools.benchmark import conversion, results_file, rows
 from shimzoo.tools.benchmark.driver import ContenderError
 
 NAME = "mobilenet_v1_0.25_128"
-ROW = conversion.Row("tf1", "h5", 3, 1.0, 0.9, 1.1, 2.5, 2.4, 2.6, 100.0, 0.4)
 
 
 def refused(capsys, *arguments):
@@ -36,18 +34,34 @@ def test_bad_input_is_refused_in_one_line(capsys, tmp_path, monkeypatch, argumen
     assert not list(tmp_path.iterdir())
 
 
+def judged(model, results):
+    """What is said of rounds, as seconds, seconds of copying, bytes of memory and of the file."""
+    made = conversion.Conversion(model)
+    names = ("seconds", "copying", "peak_bytes", "size")
+    made._results["tf1 to h5"] = [dict(zip(names, result, strict=True)) for result in results]
+    found, common = made.rows(), {"threads": 2}
+    lines = [common | line for line in made.lines(found)]
+    return {
+        (row.measure, row.against): (row.summary.median, row.outcome)
+        for row in rows.judged(found, lines)
+    }
+
+
 @pytest.mark.parametrize(
-    ("changes", "outcome"),
+    ("results", "ratio", "share"),
     [
-        ({}, "ok"),
-        ({"ratio_median": 3.1, "ratio_low": 2.9}, "time unclear"),
-        ({"ratio_median": 3.1, "ratio_low": 3.05}, "time"),
-        ({"peak_share": 2.3}, "memory"),
-        ({"ratio_median": 3.1, "ratio_low": 3.05, "peak_share": 2.3}, "time, memory"),
+        ([(2.9, 1.0, 50, 100), (1.45, 0.5, 220, 100)], (2.9, "ok"), (2.2, "ok")),
+        ([(2.0, 1.0, 50, 100), (4.0, 1.0, 60, 100)], (3.0, "unclear"), (0.6, "ok")),
+        ([(3.1, 1.0, 50, 100), (6.2, 2.0, 230, 100)], (3.1, "missed"), (2.3, "missed")),
     ],
 )
-def test_what_is_missed_is_told(changes, outcome):
-    assert dataclasses.replace(ROW, **changes).outcome == outcome
+def test_times_and_memory_are_judged(results, ratio, share):
+    found = judged("resnet_v1_152", results)
+    assert found["conversion", "copy_and_hash"] == ratio
+    assert found["memory", "file"] == share
+    # The targets are for the largest model.
+    others = judged(NAME, results)
+    assert {outcome for _, outcome in others.values()} == {""}
 
 
 def test_a_checkpoints_files_are_all_that_its_prefix_has(tmp_path):
@@ -76,14 +90,83 @@ def test_every_pair_of_formats_is_measured_and_written(capsys, tmp_path, monkeyp
     out = tmp_path / "results.csv"
     arguments = ["--model", NAME, "--rounds", "1", "--out", str(out)]
     assert cli.main(["benchmark", "conversion", *arguments]) == 0
-    with out.open() as file:
-        lines = list(csv.DictReader(file))
-    pairs = [("tf1", "tf1"), ("tf1", "tf2"), ("tf2", "tf1"), ("tf2", "tf2")]
-    assert [(line["source"], line["target"]) for line in lines] == pairs
+    lines = results_file.read_csv(out)
+    pairs = {"tf1 to tf1", "tf1 to tf2", "tf2 to tf1", "tf2 to tf2"}
+    measures = {
+        ("conversion", ""),
+        ("conversion", "copy_and_hash"),
+        ("memory", ""),
+        ("memory", "file"),
+    }
+    assert {(line["contender"], line["measure"], line["against"]) for line in lines} == {
+        (pair, *measure) for pair in pairs for measure in measures
+    }
     for line in lines:
-        assert float(line["seconds_median"]) > 0
-        assert float(line["peak_mb"]) > 1
-        assert line["model"] == NAME
+        assert float(line["median"]) > 0
+        assert (line["benchmark"], line["model"]) == ("conversion", NAME)
         assert line["safetensors"]
-    table = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
-    assert [tuple(line) for line in table[1:5]] == pairs
+    shown = capsys.readouterr().out
+    assert all(pair in shown for pair in pairs)
+
+
+def fake_worker(monkeypatch, during):
+    """Lets a process that answers at once convert; `during(task, name)` is called first."""
+
+    class Process:
+        def __init__(self, model, source, target):
+            self.name = f"{source.name} to {target.name}"
+            self.target = target
+
+        def wait_until_ready(self):
+            pass
+
+        def ask(self, task):
+            if task == "facts":
+                return {"tensorflow": "2"}
+            during(task, self.name)
+            if task == "save":
+                self.target.parent.mkdir(exist_ok=True)
+                self.target.write_bytes(bytes(100))
+            return {"seconds": 2.0, "peak_bytes": 50}
+
+    monkeypatch.setattr(
+        conversion, "started", lambda *arguments: contextlib.nullcontext(Process(*arguments))
+    )
+
+
+def test_a_pair_that_fails_is_a_row_and_the_others_are_measured(capsys, tmp_path, monkeypatch):
+    def during(task, name):
+        if (task, name) == ("save", "model.keras to model.keras"):
+            raise ContenderError("the whole sentence", "no more paper")
+        if (task, name) == ("convert", "model.weights.h5 to model.safetensors"):
+            raise ContenderError("the whole sentence", "MemoryError: too much")
+
+    fake_worker(monkeypatch, during)
+    out = tmp_path / "x.csv"
+    arguments = ["--model", NAME, "--rounds", "2", "--out", str(out)]
+    assert cli.main(["benchmark", "conversion", *arguments]) == 1
+    lines = results_file.read_csv(out)
+    notes = {line["contender"]: line["note"] for line in lines if not line["median"]}
+    assert notes == {
+        **{f"keras to {format}": "making the source: no more paper" for format in conversion.FILES},
+        "h5 to safetensors": "out of memory: MemoryError: too much",
+    }
+    measured = {line["contender"] for line in lines if line["median"]}
+    assert len(measured) == 25 - 6
+    assert "h5 to safetensors: out of memory" in capsys.readouterr().out
+
+
+def test_ctrl_c_reports_the_conversions_so_far(capsys, tmp_path, monkeypatch):
+    done = []
+
+    def during(task, name):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        if task == "convert":
+            done.append(name)
+
+    fake_worker(monkeypatch, during)
+    out = tmp_path / "x.csv"
+    assert cli.main(["benchmark", "conversion", "--model", NAME, "--out", str(out)]) == 130
+    assert len({line["contender"] for line in results_file.read_csv(out)}) == 3
+    assert "interrupted: this was measured so far" in capsys.readouterr().out

@@ -47,30 +47,50 @@ def test_there_are_enough_photographs_for_a_batch(tmp_path, batch_size):
     assert len(load_dataset(f"folder:{tmp_path}").train) >= batch_size
 
 
-def test_the_textbooks_evaluation_gives_what_ours_does(split):
-    [images, labels] = next(iter(textbook_input.evaluation_batches(split, 64, 4)))
-    inception = preprocessing.get("inception")
+# What two decoders may round otherwise, of a model's range, which has 255 values.
+ROUNDING = 2.55
+
+
+@pytest.mark.parametrize(("name", "unit"), [("inception", 2 / 255), ("vgg", 1.0)])
+def test_the_textbooks_evaluation_gives_what_ours_does(split, name, unit):
+    [images, labels] = next(iter(textbook_input.evaluation_batches(split, name, 64, 4)))
+    ours = preprocessing.get(name)
     for index in range(4):
         example = split.read(tf.constant(index))
-        ours = inception.evaluate(example["image"], 64)
-        # The windows begin at the same pixels, the decoders may round otherwise.
-        np.testing.assert_allclose(images[index], ours, atol=0.02)
+        expected = ours.evaluate(example["image"], 64)
+        # The windows begin at the same pixels.
+        np.testing.assert_allclose(images[index], expected, atol=ROUNDING * unit)
         assert labels[index] == example["label"]
 
 
-def test_the_textbooks_training_images_are_distorted_and_in_range(split):
-    batches = iter(textbook_input.training_batches(split, 48, 8))
+def test_the_textbooks_evaluation_takes_images_in_memory():
+    digits = load_dataset("digits").train
+    for name, unit in (("inception", 2 / 255), ("vgg", 1.0)):
+        [images, _] = next(iter(textbook_input.evaluation_batches(digits, name, 32, 4)))
+        expected = preprocessing.get(name).evaluate(digits.read(tf.constant(0))["image"], 32)
+        np.testing.assert_allclose(images[0], expected, atol=ROUNDING * unit)
+
+
+@pytest.mark.parametrize(("name", "middle", "unit"), [("inception", 0, 2 / 255), ("vgg", 12, 1)])
+def test_the_textbooks_training_images_are_distorted_and_in_range(split, name, middle, unit):
+    batches = iter(textbook_input.training_batches(split, name, 48, 8))
     [first, _], [second, _] = next(batches), next(batches)
     assert first.shape == (8, 48, 48, 3)
     for images in (first, second):
-        assert -1 <= np.min(images) < -0.5
-        assert 0.5 < np.max(images) <= 1
-    assert np.abs(first - second).mean() > 0.05
+        values = (np.array(images) - middle) / unit
+        assert -136 <= np.min(values) < -64
+        assert 64 < np.max(values) <= 140
+    assert np.abs(first - second).mean() > 6 * unit
+
+
+def test_the_textbook_computes_with_no_more_than_it_keeps(split):
+    [pixels] = textbook_input.decoded(split).take(1)
+    assert pixels.dtype == tf.uint8
 
 
 def test_images_of_one_channel_are_decoded_to_three():
     pixels = textbook_input.decode(tf.constant([[[0], [255]]], tf.uint8))
-    assert pixels.numpy().tolist() == [[[0.0] * 3, [1.0] * 3]]
+    assert pixels.numpy().tolist() == [[[0] * 3, [255] * 3]]
 
 
 def test_a_rate_counts_images_not_batches(monkeypatch):
@@ -117,7 +137,7 @@ def test_a_dataset_in_memory_and_a_preprocessing_without_textbook(capsys, tmp_pa
     measures = {line["measure"] for line in lines if line["median"]}
     assert measures == set(input_settings.MEASURES)
     [line] = [line for line in lines if line["contender"] == "textbook"]
-    assert line["note"] == "the textbook pipeline distorts as inception does, not resize"
+    assert line["note"] == "textbook pipelines are there for inception and vgg, not for resize"
 
 
 def test_a_contender_that_fails_is_a_row(monkeypatch):
@@ -138,23 +158,41 @@ def test_a_contender_that_fails_is_a_row(monkeypatch):
 def test_a_step_starves_where_it_takes_more_than_all_cores_give(
     milliseconds, batch_size, rate, cores
 ):
-    text = Step(milliseconds, batch_size).verdict(rate, cores)
+    text = Step(milliseconds, batch_size, is_on_gpu=True).verdict(rate, cores)
     needed = batch_size * 1000 / milliseconds
     if needed > 1.001 * rate * cores:
         assert "it would starve, waiting" in text
     elif needed < 0.999 * rate * cores:
-        assert text.endswith("it would not starve")
+        assert text.endswith("on a GPU it would not starve")
+
+
+def test_a_step_on_the_cpu_shares_the_cores_with_its_input():
+    # A batch takes 0.5 s of a core to prepare and 1 s of two cores to compute.
+    on_cpu = Step(1000, 32, is_on_gpu=False).verdict(64, 2)
+    assert on_cpu.endswith("input takes 20 % of their time, and a step up to 1250 ms")
+    assert "on a GPU" not in on_cpu
+    unknown = Step(1000, 32).verdict(64, 2)
+    assert "on a GPU it would not starve; on the CPU" in unknown
 
 
 def test_the_step_of_a_file_of_throughput(tmp_path):
     path = tmp_path / "x.csv"
-    header = "measure,against,stage,median,batch_size,git_commit"
-    lines = ["training,native,shimmed,0.9,8,x", "training,,,700.0,8,x", "training,,native,500,8,x"]
-    path.write_text("\n".join([header, *lines]))
-    assert Step.measured(path) == Step(500.0, 8)
+    header = "measure,against,stage,median,batch_size,image_size,gpu,git_commit"
+    lines = [
+        "training,native,shimmed,0.9,8,299,,x",
+        "training,,,700.0,8,299,,x",
+        "training,,native,500,8,299,{gpu},x",
+    ]
+    for gpu in ("", "NVIDIA"):
+        path.write_text("\n".join([header, *lines]).format(gpu=gpu))
+        assert Step.measured(path, 299) == Step(500.0, 8, is_on_gpu=bool(gpu))
+    with pytest.raises(
+        ValueError, match=r"image_size=224, and the step .* takes images of 299 pix"
+    ):
+        Step.measured(path, 224)
     path.write_text("\n".join([header, lines[0]]))
     with pytest.raises(ValueError, match="has no training step of the zoo's"):
-        Step.measured(path)
+        Step.measured(path, 299)
 
 
 @pytest.mark.parametrize(

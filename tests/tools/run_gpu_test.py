@@ -1,15 +1,19 @@
 """`tools/benchmark/run_gpu.sh`: what it runs, in which order, and that it keeps to its time."""
 
+import functools
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 from shimzoo import cli
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "tools" / "benchmark" / "run_gpu.sh"
 # Stands for the interpreter: finds the backends that it is told of, and writes down what it is run
-# with.
+# with, and that it was interrupted.
 PYTHON = """#!/bin/sh
 case "$2" in
 *jax*) case "$BACKENDS" in *jax*) exit 0 ;; *) exit 1 ;; esac ;;
@@ -17,23 +21,49 @@ case "$2" in
 *torch*) case "$BACKENDS" in *torch*) exit 0 ;; *) exit 1 ;; esac ;;
 "import shimzoo") exit "${INSTALLED:-0}" ;;
 esac
+trap 'kill $!; echo interrupted >>"$LOG.ended"; exit 130' INT
+sleep "${WORK:-0}" &
 echo "$KERAS_BACKEND $(readlink "${PYTHONPATH%%:*}/shimzoo") $*" >>"$LOG"
-sleep "${WORK:-0}"
+wait $!
+"""
+# Stands before timeout: writes down the limit, and waits no more than a second.
+TIMEOUT = """#!/bin/sh
+echo "$4" >>"$LOG.limits"
+shift 4
+exec {timeout} --foreground --signal=INT --kill-after=30 1 "$@"
 """
 
 
-def run(tmp_path, *arguments, backends="jax tensorflow torch", **environment):
-    python, log = tmp_path / "python", tmp_path / "log"
-    python.write_text(PYTHON)
-    python.chmod(0o755)
-    environment = {**os.environ, "PYTHON": str(python), "LOG": str(log), **environment}
-    done = subprocess.run(
+def executable(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def start(tmp_path, *arguments, backends="jax tensorflow torch", **environment):
+    known = {
+        "PYTHON": str(executable(tmp_path / "python", PYTHON)),
+        "LOG": str(tmp_path / "log"),
+        "BACKENDS": backends,
+    }
+    return subprocess.Popen(
         [SCRIPT, *arguments],
-        env={**environment, "BACKENDS": backends},
+        env={**os.environ, **known, **environment},
         cwd=tmp_path,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
+        # The tests may have been started deaf to it.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def run(tmp_path, *arguments, **options):
+    process = start(tmp_path, *arguments, **options)
+    out, err = process.communicate()
+    done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    log = tmp_path / "log"
     calls = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
     return done, calls
 
@@ -79,6 +109,34 @@ def test_what_there_is_no_time_for_is_left_out(tmp_path):
     assert done.returncode == 0
     assert len(calls) == 1
     assert done.stdout.count("no time left for") == 8
+
+
+def test_a_command_that_outlasts_its_time_is_interrupted_and_the_next_begins(tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    executable(folder / "timeout", TIMEOUT.format(timeout=shutil.which("timeout")))
+    path = os.pathsep.join([str(folder), os.environ["PATH"]])
+    done, calls = run(tmp_path, "20", backends="torch", WORK="60", PATH=path)
+    assert done.returncode == 0, done.stderr
+    # Each in its turn was told to end, which makes it write what it has, and none was killed.
+    assert len(calls) > 3
+    ended = (tmp_path / "log.ended").read_text().split()
+    assert ended == ["interrupted"] * len(calls)
+    # No command takes more than a quarter of the 20 minutes.
+    limits = (tmp_path / "log.limits").read_text().split()
+    assert limits == ["300"] * len(calls)
+    assert done.stdout.count("ended with code 124") == len(calls)
+
+
+def test_ctrl_c_ends_all(tmp_path):
+    process = start(tmp_path, "20", WORK="60")
+    log = tmp_path / "log"
+    while not log.exists() and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    assert len(log.read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["0"], ["ten"], ["-5"], ["1.5"]])

@@ -5,6 +5,7 @@ behind.
 """
 
 import collections
+import contextlib
 import csv
 
 import keras
@@ -14,10 +15,11 @@ import tensorflow as tf
 from shimzoo import checkpoints, cli, models, shim
 from shimzoo.tools.benchmark import rows, shim_overhead, shim_overhead_worker
 from shimzoo.tools.benchmark.plain_resnet import PlainResNet
+from shimzoo.tools.benchmark.throughput_settings import Settings
 
 shim.install()
 
-from shimzoo.tools.benchmark import slim_models  # noqa: E402  (TF1 code, after install)
+from shimzoo.tools.benchmark import slim_models, slim_session  # noqa: E402  (TF1 code, after install)
 
 MOBILENET = "mobilenet_v1_0.25_128"
 STAGES = set(models.STAGES)
@@ -103,7 +105,7 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
         measuring._samples["eager_inference"] = {"shimmed": [1.0, 3.0], "plain": [2.0]}
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shim_overhead.Measuring, "measure", interrupted)
+    monkeypatch.setattr(shim_overhead.ShimOverhead, "measure", interrupted)
     out = tmp_path / "x.csv"
     assert cli.main(["benchmark", "shim-overhead", "--out", str(out)]) == 130
     with out.open() as file:
@@ -114,9 +116,14 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
 
 def test_targets_hold_for_the_net_and_the_size_that_they_are_of():
     row = rows.Row.ratio("shimmed", "step_inference", [1.0], "plain", [2.0])
-    at_64 = {"model": "resnet_v1_50", "image_size": 64, "batch_size": 2}
-    for facts, outcome in ((at_64, "ok"), ({**at_64, "image_size": 224}, "")):
-        [judged] = rows.judged([row], shim_overhead.NAME, {"shimmed": facts})
+    at_64 = {"model": "resnet_v1_50", "image_size": 64, "batch_size": 2, "threads": 2}
+    others = {"image_size": 224, "threads": 1, "gpu": "NVIDIA", "options": "x=1"}
+    for facts, outcome in (
+        (at_64, "ok"),
+        *(({**at_64, name: value}, "") for name, value in others.items()),
+    ):
+        lines = rows.lines([row], "shim-overhead", {"shimmed": facts})
+        [judged] = rows.judged([row], lines)
         assert judged.outcome == outcome
 
 
@@ -220,3 +227,60 @@ def test_calls_of_a_small_layer_leave_nothing_in_the_global_graph():
     for name in ("collections_growth", "global_ops_growth"):
         assert sizes["after"][name] == sizes["before"][name]
     assert sizes["after"]["memory_growth"] > 10
+
+
+class Answering:
+    """A contender that answers at once, and notes what it was asked for."""
+
+    def __init__(self, name, asked):
+        self.name, self.asked = name, asked
+
+    def ask(self, task):
+        self.asked.append((self.name, task))
+        return {"facts": {}, "many_calls": {"before": {}, "after": {}}}.get(task, 1.0)
+
+
+@pytest.fixture
+def run_at_once(monkeypatch):
+    """A run of contenders that answer at once, and what they were asked for."""
+    asked = []
+    monkeypatch.setattr(
+        shim_overhead,
+        "started",
+        lambda name, settings: contextlib.nullcontext(Answering(name, asked)),
+    )
+    monkeypatch.setattr(shim_overhead, "hindrance", lambda name, model: None)
+    run = shim_overhead.ShimOverhead(Settings(model=MOBILENET, batch_size=1, image_size=32))
+    run.measure(2)
+    return run, asked
+
+
+def test_memory_is_taken_before_graphs_are_traced_again(run_at_once):
+    _, asked = run_at_once
+    for name in shim_overhead.CONTENDERS:
+        tasks = [task for asked_one, task in asked if asked_one == name]
+        assert tasks.index("step_training") < tasks.index("memory") < tasks.index("tracing")
+
+
+def test_tracing_is_not_compared_with_a_graph_that_makes_its_variables(run_at_once):
+    run, _ = run_at_once
+    others = {
+        measure: {row.against for row in run.rows() if row.measure == measure and row.against}
+        for measure in shim_overhead.TIMES
+    }
+    everyone = set(shim_overhead.CONTENDERS) - {"shimmed"}
+    assert others["step_inference"] == everyone
+    assert others["tracing"] == others["eager_inference"] == everyone - {"tf1_session"}
+
+
+def test_a_sessions_ops_are_those_that_a_step_runs():
+    steps = slim_session.SlimSteps(Settings(model="resnet_v1_50", batch_size=1, image_size=32))
+    steps.build("inference")
+    session, op = steps._running["inference"]
+    whole = op.graph.as_graph_def()
+    needed = tf.compat.v1.graph_util.extract_sub_graph(whole, [op.name]).node
+    assert steps.graph_ops("inference") == len(needed) < len(whole.node)
+    assert not {node.op for node in needed} & {"AssignVariableOp", "RandomUniform"}
+    steps.build("inference")
+    with pytest.raises(RuntimeError, match="closed Session"):
+        session.run(op)

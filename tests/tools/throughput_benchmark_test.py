@@ -1,18 +1,16 @@
 """The benchmark `throughput`: who takes part, what is written, what is refused. Never a time."""
 
 import csv
-import importlib.util
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from shimzoo import cli, models
-from shimzoo.tools.benchmark import counterparts, throughput, throughput_settings
+from shimzoo import cli
+from shimzoo.tools.benchmark import throughput, throughput_settings
 from shimzoo.tools.benchmark.driver import Contender
-from shimzoo.tools.benchmark.throughput_settings import Entry, Settings, entries
 
 NAME = "mobilenet_v1_0.25_128"
 TOY = ["--model", NAME, "--image-size", "32", "--batch-size", "2", "--rounds", "2"]
@@ -23,12 +21,8 @@ def small_matrices(monkeypatch):
     monkeypatch.setattr(throughput_settings, "MATRIX_SIZE", 256)
 
 
-def settings(**changes):
-    return Settings(**{"model": NAME, "batch_size": 2, "image_size": 32, **changes})
-
-
-def measured(capsys, path, *arguments):
-    assert cli.main(["benchmark", "throughput", *TOY, *arguments, "--out", str(path)]) == 0
+def measured(capsys, path, *arguments, code=0):
+    assert cli.main(["benchmark", "throughput", *TOY, *arguments, "--out", str(path)]) == code
     with path.open() as file:
         lines = list(csv.DictReader(file))
     return lines, capsys.readouterr().out
@@ -156,7 +150,7 @@ def test_a_contender_that_fails_is_a_row_and_the_others_are_measured(capsys, tmp
 
     monkeypatch.setattr(throughput, "started", started)
     options = ["--contender", "native", "--phase", "inference"]
-    lines, out = measured(capsys, tmp_path / "x.csv", *options)
+    lines, out = measured(capsys, tmp_path / "x.csv", *options, code=1)
     assert set(values(lines, "inference")) == {("matrix_product", "")}
     [line] = [line for line in lines if line["contender"] == "native"]
     assert line["note"].startswith("out of memory: ")
@@ -167,10 +161,10 @@ def test_a_contender_that_fails_is_a_row_and_the_others_are_measured(capsys, tmp
 def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
     real = throughput.interleaved
 
-    def interrupted(contenders, measure, *rest):
-        if measure == "inference":
+    def interrupted(contenders, measure, rounds, *rest):
+        if measure == "inference_first" and rounds:
             raise KeyboardInterrupt
-        real(contenders, measure, *rest)
+        real(contenders, measure, rounds, *rest)
 
     monkeypatch.setattr(throughput, "interleaved", interrupted)
     path = tmp_path / "x.csv"
@@ -178,8 +172,9 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
     assert cli.main(["benchmark", "throughput", *arguments]) == 130
     with path.open() as file:
         lines = list(csv.DictReader(file))
-    assert ("native", "") in values(lines, "inference_first")
-    assert not values(lines, "inference")
+    # Steps come first.
+    assert ("native", "") in values(lines, "inference")
+    assert not values(lines, "inference_first")
     assert {line["tensorflow"] for line in lines} != {""}
     assert "interrupted: this was measured so far" in capsys.readouterr().out
 
@@ -225,69 +220,15 @@ def test_nothing_is_timed_under_op_determinism(capsys, monkeypatch):
     assert "TF_DETERMINISTIC_OPS is set" in capsys.readouterr().err
 
 
-@given(
-    model=st.sampled_from(models.list_models()),
-    backend=st.sampled_from(throughput_settings.BACKENDS),
-    stage=st.sampled_from(models.STAGES),
-)
-def test_contenders_by_default_are_those_that_have_the_net(model, backend, stage):
-    given_settings = settings(model=model, image_size=models.get_variant(model).input_size)
-    found = entries(given_settings, stage, backend)
-    assert found[0].name == stage
-    assert found[-1].kind == "matrix_product"
-    assert len({entry.name for entry in found}) == len(found)
-    kinds = {entry.kind for entry in found}
-    has_keras = counterparts.keras_application(model) is not None
-    assert ("keras_applications" in kinds) == has_keras
-    has_slim = model in counterparts.SLIM_NETS
-    assert ("tf1_session" in kinds) == (has_slim and backend == "tensorflow")
-    in_torch = {counterparts.torchvision_model(model), counterparts.timm_model(model)} != {None}
-    assert bool(kinds & {"torchvision", "timm"}) == in_torch
+def test_files_to_train_on_are_the_drivers_and_do_not_outlive_it(monkeypatch, tmp_path):
+    def started(entry, given):
+        folders.append(pathlib.Path(given.files))
+        assert len(list(folders[-1].rglob("*.jpg"))) > given.batch_size
+        raise KeyboardInterrupt
 
-
-def test_counterparts_are_of_the_zoo_and_exist_where_they_are_installed():
-    keras = pytest.importorskip("keras")
-    of_keras = [counterparts.keras_application(model) for model in models.list_models()]
-    names = {found[0] for found in of_keras if found}
-    assert len(names) == 12
-    assert all(hasattr(keras.applications, name) for name in names)
-    assert counterparts.SLIM_NETS.keys() <= set(models.list_models())
-    assert counterparts.keras_application("mobilenet_v3_small_minimalistic_1.0_224") == (
-        "MobileNetV3Small",
-        {"alpha": 1.0, "minimalistic": True, "include_preprocessing": False},
-    )
-    assert counterparts.keras_application("mobilenet_edgetpu_1.0_224") is None
-    if importlib.util.find_spec("timm") is not None:
-        import timm
-
-        found = {counterparts.timm_model(model) for model in models.list_models()} - {None}
-        assert found <= set(timm.list_models())
-
-
-def test_settings_go_to_a_contenders_process_and_back():
-    original = settings(options={"batch_norm_decay": 0.9}, phases=("training",), replicas=None)
-    assert Settings.from_json(original.to_json()) == original
-
-
-@pytest.mark.parametrize(
-    ("name", "missing", "command"),
-    [
-        ("native:jax", {"jax"}, "'shimzoo[jax]'"),
-        ("timm", {"torch", "timm"}, "'shimzoo[torch]' timm"),
-        ("torchvision", {"torchvision"}, "torchvision"),
-    ],
-)
-def test_what_is_not_installed_says_how_to(monkeypatch, name, missing, command):
-    monkeypatch.setattr(
-        throughput_settings.importlib.util,
-        "find_spec",
-        lambda module: None if module in missing else module,
-    )
-    entry = Entry.parse(name, "tensorflow")
-    wanted = f"not installed: pip install {command}"
-    assert entry.hindrance(settings(model="mobilenet_v2_1.0_224")) == wanted
-
-
-def test_stages_that_need_tensorflow_say_so():
-    entry = Entry.parse("shimmed", "jax")
-    assert entry.hindrance(settings()) == "runs on TensorFlow alone, and the backend is jax"
+    folders = []
+    monkeypatch.setattr(throughput, "started", started)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert cli.main(["benchmark", "throughput", *TOY, "--real-input"]) == 130
+    assert folders[0].parent == tmp_path
+    assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,7 @@ _KEY = (
     "backend",
     "contender",
     "measure",
+    "against",
     "dataset",
     "preprocessing",
     "batch_size",
@@ -36,7 +37,15 @@ _CIRCUMSTANCES = (
     *("cpu", "cores", "threads", "gpu", "python"),
     *("tensorflow", "keras", "jax", "torch", "torchvision", "timm", "tf_slim", "git_commit"),
 )
-_MORE_IS_BETTER = ("images/s",)
+# Of these more is better, and of the ratios of such, and of shares of a ceiling.
+_RATES = ("images/s",)
+_SHARE = "_share"
+# Counted, and so the same in every run.
+_COUNTS = ("ops", "entries")
+# Taken once in a run. The most memory of a process that does the very same differed by up to 5 %
+# between runs (the matrix product's, 1110 to 1165 MiB); what calls leave behind, by half a MiB.
+_SIZES = ("MiB", "MB")
+_SIZE_NOISE, _LEAST_SIZE_NOISE = 0.05, 0.5
 # Of fewer values nobody knows how they scatter.
 _LEAST_ROUNDS = 3
 # The half width of a median's interval in interquartile ranges, over the root of the number of
@@ -55,6 +64,7 @@ class Value:
         high: upper end of its interval.
         rounds: how many values it is of.
         unit: of the values.
+        more_is_better: whether more of it is better.
     """
 
     median: float
@@ -62,6 +72,7 @@ class Value:
     high: float
     rounds: int
     unit: str
+    more_is_better: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,14 +91,22 @@ class Change:
 
     @property
     def percent(self) -> float:
-        """How much more it takes, in percent: time or memory, or time for an image."""
-        ratio = self.after.median / self.before.median
-        return 100 * ((1 / ratio if self.before.unit in _MORE_IS_BETTER else ratio) - 1)
+        """How much more it takes, in percent: time or memory, or time for an image.
+
+        Infinite where there was none before.
+        """
+        base, other = self.before.median, self.after.median
+        if self.before.more_is_better:
+            base, other = other, base
+        if base > 0:
+            return 100 * (other / base - 1)
+        return 0.0 if other == base else math.copysign(math.inf, other - base)
 
     @property
     def outcome(self) -> str:
         """Says "better" or "worse", "same" where the intervals meet, "unclear" for few rounds."""
-        if min(self.before.rounds, self.after.rounds) < _LEAST_ROUNDS:
+        is_of_few = min(self.before.rounds, self.after.rounds) < _LEAST_ROUNDS
+        if is_of_few and self.before.unit not in (*_COUNTS, *_SIZES):
             return "unclear"
         if self.before.low <= self.after.high and self.after.low <= self.before.high:
             return "same"
@@ -103,7 +122,8 @@ def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
         fail_above: how many percent worse, beyond noise, is too much; None for any number.
 
     Returns:
-        Whether nothing is too much worse.
+        Whether nothing is too much worse, and nothing was lost where `fail_above` says what is too
+        much.
 
     Raises:
         OSError: a file can't be read.
@@ -120,43 +140,71 @@ def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
     ]
     if not changes:
         raise ValueError(f"'{before}' and '{after}' have no result in common.")
+    # Ratios alone are of contenders that the other file does not have, whose numbers tell that.
+    alone = [
+        [key for key in one if key not in other and not key[_KEY.index("against")]]
+        for one, other in (values, values[::-1])
+    ]
     too_much = [
         change
         for change in changes
         if fail_above is not None and change.outcome == "worse" and change.percent > fail_above
     ]
     notes = differences(*lines)
-    alone = [len(set(one) - set(other)) for one, other in (values, values[::-1])]
     notes += [
-        f"{number} result(s) only in '{path}'"
-        for number, path in zip(alone, (before, after), strict=True)
-        if number
+        f"{len(keys)} result(s) only in '{path}'"
+        for keys, path in zip(alone, (before, after), strict=True)
+        if keys
     ]
+    notes += dict.fromkeys(
+        f"{line['contender']}: {line['note']}" for line in lines[1] if line.get("note")
+    )
     if fail_above is not None:
-        notes.append(f"{len(too_much)} result(s) worse by more than {fail_above:g} %")
+        notes.append(
+            f"{len(too_much)} result(s) worse by more than {fail_above:g} %, {len(alone[0])} lost"
+        )
     console = rich.console.Console()
-    console.print(table(changes))
+    lost = [(_name(key, values[0]), values[0][key]) for key in alone[0]]
+    console.print(table(changes, lost))
     for note in ("%: more time or memory after, of the medians; same: intervals meet", *notes):
         console.print(note, markup=False, highlight=False)
-    return not too_much
+    return not too_much and (fail_above is None or not lost)
 
 
 def _values(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[tuple[str, ...], Value]]:
-    """The numbers of a file by what says which they are; without ratios and what was not taken."""
+    """The numbers of a file by what says which they are; without what was not taken.
+
+    Ratios of counts and sizes are left out, which say no more than these.
+    """
+    units = {line["measure"]: line["unit"] for line in lines if not line.get("against")}
     for line in lines:
-        if line.get("against") or not line.get("median") or float(line["median"]) <= 0:
+        unit = units.get(line["measure"], line["unit"])
+        if not line.get("median") or (line.get("against") and unit in (*_COUNTS, *_SIZES)):
             continue
-        median, q1, q3 = (float(line[name]) for name in ("median", "q1", "q3"))
-        rounds = int(line["rounds"])
-        half = _NOTCH * (q3 - q1) / math.sqrt(rounds)
         key = tuple(line.get(name, "") for name in _KEY)
-        yield key, Value(median, median - half, median + half, rounds, line["unit"])
+        more_is_better = unit in _RATES or line["measure"].endswith(_SHARE)
+        median, rounds = float(line["median"]), int(line["rounds"])
+        low, high = _interval(line, median, rounds)
+        yield key, Value(median, low, high, rounds, line["unit"], more_is_better)
+
+
+def _interval(line: Mapping[str, str], median: float, rounds: int) -> tuple[float, float]:
+    """What a number's interval must not meet for another to differ from it."""
+    if line.get("against"):
+        return float(line["low"]), float(line["high"])
+    half = 0.0
+    if line["unit"] in _SIZES:  # Each of two numbers has half of what both may differ by.
+        half = max(_LEAST_SIZE_NOISE, _SIZE_NOISE * median) / 2
+    elif line["unit"] not in _COUNTS:
+        half = _NOTCH * (float(line["q3"]) - float(line["q1"])) / math.sqrt(rounds)
+    return median - half, median + half
 
 
 def _name(key: tuple[str, ...], all_keys: Mapping[tuple[str, ...], Value]) -> str:
     """What a number is called: what of its key is not the same for all of the file."""
+    against = _KEY.index("against")
     telling = [
-        part
+        f"/ {part}" if index == against else part
         for index, part in enumerate(key)
         if part and len({other[index] for other in all_keys}) > 1
     ]
@@ -185,8 +233,8 @@ def differences(
     return found
 
 
-def table(changes: Sequence[Change]) -> rich.table.Table:
-    """The changes as a table for the terminal."""
+def table(changes: Sequence[Change], lost: Sequence[tuple[str, Value]] = ()) -> rich.table.Table:
+    """The changes as a table for the terminal, and below them what only the first file has."""
     report = rich.table.Table(box=None, padding=(0, 1, 0, 0))
     for number, column in enumerate(("", "before", "after", "unit", "%", "")):
         report.add_column(column, justify="left" if number == 0 else "right", no_wrap=number > 0)
@@ -199,4 +247,6 @@ def table(changes: Sequence[Change]) -> rich.table.Table:
             f"{change.percent:+.1f}",
             change.outcome,
         )
+    for name, value in lost:
+        report.add_row(rich.markup.escape(name), f"{value.median:.4g}", "-", value.unit, "", "lost")
     return report

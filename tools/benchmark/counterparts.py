@@ -82,6 +82,36 @@ def timm_model(model: str) -> str | None:
     return _TIMM.get(_without_size(model))
 
 
+def torchvision_arguments(model: str, has_auxiliary_head: bool) -> dict[str, object]:
+    """What makes torchvision's model the same net; arguments of its function.
+
+    Args:
+        model: a name of the zoo.
+        has_auxiliary_head: whether the zoo's model has one.
+    """
+    is_inception = torchvision_model(model) in ("googlenet", "inception_v3")
+    return {"aux_logits": has_auxiliary_head} if is_inception else {}
+
+
+def has_option(library: str, model: str, name: str, value: object) -> bool:
+    """Whether a library's net can be made as an option makes the zoo's.
+
+    Args:
+        library: "keras_applications", "torchvision", "timm" or "tf1_session".
+        model: a name of the zoo of which the library has the net.
+        name: the option's name.
+        value: its value, another than the usual one.
+    """
+    if name == "weight_decay":
+        # PyTorch's are of the optimizer; keras.applications' nets have none.
+        return library in ("torchvision", "timm") or (library, value) == ("keras_applications", 0)
+    if name != "create_aux_logits":
+        return False
+    if library in ("torchvision", "tf1_session"):
+        return model == "inception_v3"
+    return value is False  # The others' nets have no auxiliary heads.
+
+
 def _without_size(model: str) -> str:
     """A name without the size of the images that MobileNets' names end in."""
     return re.sub(r"(?<=\d)_\d+$", "", model) if model.startswith("mobilenet") else model

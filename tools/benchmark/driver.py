@@ -1,19 +1,21 @@
 """Contenders in processes of their own, driven in turns.
 
-On a machine that others use too, speed drifts. So each round times every contender once, in an
-order that rotates, and contenders are compared round by round.
+On a machine that others use too, speed drifts. So each round times every contender once, and
+contenders are compared round by round. What runs before another leaves it caches and a clock rate,
+so each round has an order of its own, drawn at random.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import random
 import re
 import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 # What errors for want of memory are called: Python's, TensorFlow's and JAX', PyTorch's.
 _OUT_OF_MEMORY = re.compile(
@@ -21,6 +23,9 @@ _OUT_OF_MEMORY = re.compile(
     "|can't allocate memory|OOM when allocating",
     re.IGNORECASE,
 )
+# What a contender may take to leave once nothing more is asked.
+_SECONDS_TO_END = 2.0
+_Item = TypeVar("_Item")
 
 
 class ContenderError(RuntimeError):
@@ -55,7 +60,7 @@ class Contender:
     def started(
         cls, name: str, command: Sequence[str], environment: Mapping[str, str]
     ) -> Iterator[Contender]:
-        """Starts a contender, and ends it in the end.
+        """Starts a contender, and ends it in the end: by itself, or else by force.
 
         Args:
             name: what it is called in reports.
@@ -76,10 +81,14 @@ class Contender:
             try:
                 yield cls(name, process, log)
             finally:
-                process.kill()
                 # It may hold a request that never went out.
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.close()
+                try:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_SECONDS_TO_END)
+                finally:
+                    process.kill()
 
     def wait_until_ready(self) -> None:
         """Waits for the contender's preparations.
@@ -147,6 +156,13 @@ def ask_unless_failed(contender: Contender, task: str, failures: dict[str, str])
         return None
 
 
+def orders(items: Sequence[_Item]) -> Iterator[list[_Item]]:
+    """Orders of some things without end, each drawn at random, and the same in every run."""
+    drawn = random.Random(0)
+    while True:
+        yield drawn.sample(items, len(items))
+
+
 def interleaved(
     contenders: Sequence[Contender],
     task: str,
@@ -156,7 +172,7 @@ def interleaved(
     samples: dict[str, list[float]],
     failures: dict[str, str],
 ) -> None:
-    """Runs a task of all contenders in turns.
+    """Runs a task of all contenders in turns, each round in another order.
 
     What was measured is in `samples` as soon as it is, so that nothing is lost if the measuring is
     interrupted.
@@ -172,9 +188,9 @@ def interleaved(
             that are in it already are left out from the start.
     """
     samples.update({contender.name: [] for contender in contenders})
-    for number in range(-warm_up_rounds, rounds):
-        first = number % max(1, len(contenders))
-        for contender in (*contenders[first:], *contenders[:first]):
+    numbered = range(-warm_up_rounds, rounds)
+    for number, order in zip(numbered, orders(contenders), strict=False):
+        for contender in order:
             value = ask_unless_failed(contender, task, failures)
             if value is not None and number >= 0:
                 samples[contender.name].append(value)

@@ -14,6 +14,8 @@ from . import machine, results_file
 PHOTOGRAPHS = "photographs"
 OURS, TEXTBOOK = "shimzoo", "textbook"
 MEASURES = ("decode", "evaluate", "train")
+# What there is a textbook pipeline for.
+TEXTBOOK_PREPROCESSINGS = ("inception", "vgg")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,8 +57,9 @@ class InputSettings:
 
     def hindrance(self, contender: str) -> str | None:
         """Says why a contender can't take part; None if it can."""
-        if contender == TEXTBOOK and self.preprocessing != "inception":
-            return f"the textbook pipeline distorts as inception does, not {self.preprocessing}"
+        if contender == TEXTBOOK and self.preprocessing not in TEXTBOOK_PREPROCESSINGS:
+            known = " and ".join(TEXTBOOK_PREPROCESSINGS)
+            return f"textbook pipelines are there for {known}, not for {self.preprocessing}"
         return None
 
     def to_json(self) -> str:
@@ -76,6 +79,8 @@ class Step:
     Args:
         milliseconds: its time with its input at hand.
         batch_size: images in it.
+        is_on_gpu: whether a GPU runs it, and leaves the CPU's cores to the input; None where that
+            is not known.
 
     Raises:
         ValueError: the time is none.
@@ -83,33 +88,42 @@ class Step:
 
     milliseconds: float
     batch_size: int
+    is_on_gpu: bool | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.milliseconds < math.inf:
             raise ValueError(f"step_ms={self.milliseconds:g}: must be above 0 and finite.")
 
     @classmethod
-    def measured(cls, path: pathlib.Path) -> Step:
+    def measured(cls, path: pathlib.Path, image_size: int) -> Step:
         """The step of the zoo's model in a file that `throughput` wrote.
 
         Args:
             path: the file.
+            image_size: height and width of the images that it is to be fed, in pixels.
 
         Raises:
-            OSError: it can't be read.
-            ValueError: it has no training step.
+            OSError: the file can't be read.
+            ValueError: it has no training step, or one of other images.
         """
         for line in results_file.read_csv(path):
             is_step = line.get("measure") == "training" and not line["against"]
-            if is_step and line["stage"] and line["median"]:
-                return cls(float(line["median"]), int(line["batch_size"]))
+            if not (is_step and line["stage"] and line["median"]):
+                continue
+            if int(line["image_size"]) != image_size:
+                raise ValueError(
+                    f"image_size={image_size}, and the step in '{path}' takes images of "
+                    f"{line['image_size']} pixels: measure the input for these."
+                )
+            is_on_gpu = bool(line.get("gpu"))
+            return cls(float(line["median"]), int(line["batch_size"]), is_on_gpu)
         raise ValueError(
             f"'{path}' has no training step of the zoo's: give a file of `shimzoo benchmark "
             "throughput --out`."
         )
 
     def verdict(self, rate_per_core: float, cores: int) -> str:
-        """Says whether the step would wait for its input.
+        """Says whether the step would wait for its input, or what that takes from it.
 
         Args:
             rate_per_core: images/s that a core prepares for training.
@@ -117,10 +131,22 @@ class Step:
         """
         needed = self.batch_size / self.milliseconds * 1e3
         busy = needed / rate_per_core
-        text = (
+        said = []
+        if self.is_on_gpu is not False:
+            waiting = f"starve, waiting {_percent(1 - cores / busy)} of the time"
+            said.append(f"on a GPU it would {'not starve' if busy <= cores else waiting}")
+        if not self.is_on_gpu:
+            share = _percent(busy / (busy + cores))
+            longer = self.milliseconds * (1 + busy / cores)
+            said.append(
+                f"on the CPU, where it uses the cores too, input takes {share} of their time, and "
+                f"a step up to {longer:.4g} ms"
+            )
+        return (
             f"a step of {self.batch_size} images in {self.milliseconds:.4g} ms takes {needed:.0f} "
-            f"images/s, which keep {busy:.1f} of {cores} core(s) busy: it would "
+            f"images/s, which keep {busy:.1f} of {cores} core(s) busy: {'; '.join(said)}"
         )
-        if busy <= cores:
-            return text + "not starve"
-        return text + f"starve, waiting {1 - cores / busy:.0%} of the time".replace("%", " %")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -7,13 +7,10 @@ import os
 import statistics
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
-import rich.console
-
 from ...training.datasets import load_dataset
-from . import machine, photographs, report, results_file, rows
+from . import machine, photographs
 from .driver import Contender, ask_unless_failed, interleaved
 from .input_settings import (
     MEASURES,
@@ -23,10 +20,10 @@ from .input_settings import (
     InputSettings,
     Step,
 )
+from .measuring import Measuring
 from .progress import Progress
 from .rows import Row
 
-NAME = "input"
 WARM_UP_ROUNDS = 1
 UNIT = "images/s"
 TITLES = {
@@ -36,48 +33,79 @@ TITLES = {
 }
 
 
-def run(
-    settings: InputSettings, rounds: int, step: Step | None = None, out: Path | None = None
-) -> bool:
-    """Measures, prints the table, and writes the CSV file.
+class InputSpeed(Measuring):
+    """A run of `input`.
 
     Args:
         settings: what is measured.
-        rounds: how often each rate is measured, 1 or more.
         step: a training step that is to be fed; None for none.
-        out: CSV file for the results, replaced where it exists; None: no file.
-
-    Returns:
-        Whether it came to its end; False after Ctrl-C, with what was measured until then.
 
     Raises:
-        ValueError: a value is out of its range, or the dataset's files are damaged.
-        OSError: `out` can't be written, or the dataset is not there.
+        ValueError: the dataset has fewer images than a batch, or its files are damaged.
+        OSError: the dataset is not there.
     """
-    if rounds < 1:
-        raise ValueError(f"rounds={rounds}: must be 1 or more.")
-    if settings.dataset != PHOTOGRAPHS:
-        _check_batch(settings, len(load_dataset(settings.dataset, settings.data_dir).train))
-    if out is not None:
-        results_file.check_writable(out)
-    samples: dict[str, dict[str, list[float]]] = {}
-    failures = {
-        name: why for name in (OURS, TEXTBOOK) if (why := settings.hindrance(name)) is not None
-    }
-    facts = {name: _sizes(settings) for name in (OURS, TEXTBOOK)}
-    is_complete = True
-    try:
-        _measure(settings, rounds, samples, failures, facts)
-    except KeyboardInterrupt:
-        is_complete = False
-    judged = rows.judged(found_rows(samples, failures), NAME, facts)
-    notes = _notes(settings, samples, step)
-    if not is_complete:
-        notes.append("interrupted: this was measured so far")
-    report.show(rich.console.Console(), judged, TITLES, notes)
-    if out is not None:
-        results_file.write_csv(out, rows.lines(judged, NAME, facts))
-    return is_complete
+
+    name = "input"
+    titles = TITLES
+    subjects = (OURS,)
+
+    def __init__(self, settings: InputSettings, step: Step | None = None) -> None:
+        if settings.dataset != PHOTOGRAPHS:
+            _check_batch(settings, len(load_dataset(settings.dataset, settings.data_dir).train))
+        self._settings = settings
+        self._step = step
+        # By measure and contender.
+        self._samples: dict[str, dict[str, list[float]]] = {}
+        reasons = {name: settings.hindrance(name) for name in (OURS, TEXTBOOK)}
+        # Why a contender is left out, from the start or from a failure on.
+        self._failures = {name: why for name, why in reasons.items() if why is not None}
+        self.facts = {name: _sizes(settings) for name in (OURS, TEXTBOOK)}
+
+    def measure(self, rounds: int) -> None:
+        """As in the base class."""
+        settings = self._settings
+        names = [name for name in (OURS, TEXTBOOK) if name not in self._failures]
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="shimzoo-benchmark-"))
+            if settings.dataset == PHOTOGRAPHS:
+                photographs.write(folder, photographs.enough_for(settings.batch_size))
+            runs = (rounds + WARM_UP_ROUNDS) * sum(
+                _has(name, measure) for name in names for measure in MEASURES
+            )
+            progress = stack.enter_context(Progress(runs + len(names)).shown())
+            contenders = [stack.enter_context(started(name, settings, folder)) for name in names]
+            progress.now("opening the dataset")
+            for contender in contenders:
+                facts = ask_unless_failed(contender, "facts", self._failures)
+                self.facts[contender.name] |= facts or {}
+                progress.advance()
+            for measure in MEASURES:
+                progress.now(TITLES[measure])
+                interleaved(
+                    [contender for contender in contenders if _has(contender.name, measure)],
+                    measure,
+                    rounds,
+                    WARM_UP_ROUNDS,
+                    progress.advance,
+                    self._samples.setdefault(measure, {}),
+                    self._failures,
+                )
+
+    def rows(self) -> list[Row]:
+        """Rates, and the ratio to the textbook's."""
+        return found_rows(self._samples, self._failures)
+
+    def notes(self) -> list[str]:
+        """As in the base class."""
+        settings = self._settings
+        said = [
+            f"{settings.dataset}, {settings.preprocessing}, {settings.image_size} pixels, batch "
+            f"{settings.batch_size}, {settings.threads} core(s)"
+        ]
+        rates = self._samples.get("train", {}).get(OURS)
+        if self._step is not None and rates:
+            said.append(self._step.verdict(statistics.median(rates), machine.available_cores()))
+        return said
 
 
 def _check_batch(settings: InputSettings, images: int) -> None:
@@ -86,40 +114,6 @@ def _check_batch(settings: InputSettings, images: int) -> None:
             f"batch_size={settings.batch_size}, and {settings.dataset} has {images} training "
             "images."
         )
-
-
-def _measure(
-    settings: InputSettings,
-    rounds: int,
-    samples: dict[str, dict[str, list[float]]],
-    failures: dict[str, str],
-    facts: dict[str, dict[str, Any]],
-) -> None:
-    names = [name for name in (OURS, TEXTBOOK) if name not in failures]
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="shimzoo-benchmark-"))
-        if settings.dataset == PHOTOGRAPHS:
-            photographs.write(folder, photographs.enough_for(settings.batch_size))
-        runs = (rounds + WARM_UP_ROUNDS) * sum(
-            _has(name, measure) for name in names for measure in MEASURES
-        )
-        progress = stack.enter_context(Progress(runs + len(names)).shown())
-        contenders = [stack.enter_context(started(name, settings, folder)) for name in names]
-        progress.now("opening the dataset")
-        for contender in contenders:
-            facts[contender.name] |= ask_unless_failed(contender, "facts", failures) or {}
-            progress.advance()
-        for measure in MEASURES:
-            progress.now(TITLES[measure])
-            interleaved(
-                [contender for contender in contenders if _has(contender.name, measure)],
-                measure,
-                rounds,
-                WARM_UP_ROUNDS,
-                progress.advance,
-                samples.setdefault(measure, {}),
-                failures,
-            )
 
 
 def _has(contender: str, measure: str) -> bool:
@@ -153,7 +147,7 @@ def found_rows(samples: dict[str, dict[str, list[float]]], failures: dict[str, s
         for name, taken in by_name.items():
             if not taken:
                 continue
-            found.append(rows.noted(Row.of(name, measure, UNIT, taken), failures.get(name, "")))
+            found.append(Row.of(name, measure, UNIT, taken, failures.get(name, "")))
             if name == OURS and (theirs := by_name.get(TEXTBOOK)):
                 found.append(Row.ratio(name, measure, taken, TEXTBOOK, theirs))
     measured = {row.contender for row in found}
@@ -170,16 +164,3 @@ def _sizes(settings: InputSettings) -> dict[str, Any]:
         "batch_size": settings.batch_size,
         "threads": settings.threads,
     }
-
-
-def _notes(
-    settings: InputSettings, samples: dict[str, dict[str, list[float]]], step: Step | None
-) -> list[str]:
-    notes = [
-        f"{settings.dataset}, {settings.preprocessing}, {settings.image_size} pixels, batch "
-        f"{settings.batch_size}, {settings.threads} core(s)"
-    ]
-    rates = samples.get("train", {}).get(OURS)
-    if step is not None and rates:
-        notes.append(step.verdict(statistics.median(rates), machine.available_cores()))
-    return notes

@@ -83,10 +83,10 @@ def _ours(dataset: Dataset, settings: InputSettings) -> dict[str, Callable[[], A
 def _textbook(dataset: Dataset, settings: InputSettings) -> dict[str, Callable[[], Any]]:
     from . import textbook_input
 
-    sizes = settings.image_size, settings.batch_size
+    given = settings.preprocessing, settings.image_size, settings.batch_size
     return {
-        "evaluate": lambda: textbook_input.evaluation_batches(dataset.train, *sizes),
-        "train": lambda: textbook_input.training_batches(dataset.train, *sizes),
+        "evaluate": lambda: textbook_input.evaluation_batches(dataset.train, *given),
+        "train": lambda: textbook_input.training_batches(dataset.train, *given),
     }
 
 

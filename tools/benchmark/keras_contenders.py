@@ -56,7 +56,7 @@ def _trained_as_by_the_zoo(stage: str, settings: Settings, batch: tuple[Any, Any
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
         model = TrainingModel(net, config, NUM_CLASSES, settings.batch_size, accuracy)
     if settings.real_input:
-        return FileInputSteps(model, net, batch, config)
+        return FileInputSteps(model, net, batch, config, settings.files)
     return steps_of(model, net, batch)
 
 

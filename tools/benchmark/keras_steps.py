@@ -93,7 +93,7 @@ class TensorFlowSteps(_KerasSteps):
         return tuple(spread(part) for part in batch)
 
     def run(self, phase: str, count: int) -> None:
-        import tensorflow as tf
+        from . import tensorflow_device
 
         if phase == "training":
             for _ in range(count):
@@ -101,17 +101,17 @@ class TensorFlowSteps(_KerasSteps):
         else:
             for _ in range(count):
                 self.model.predict_function([self._batch[:1]])
-        tf.test.experimental.sync_devices()
+        tensorflow_device.synchronize()
 
     def facts(self) -> dict[str, Any]:
-        return {**super().facts(), "gpu": tensorflow_gpu()}
+        from . import tensorflow_device
+
+        return {**super().facts(), "gpu": tensorflow_device.gpu()}
 
     def peak_memory_mib(self) -> float | None:
-        import tensorflow as tf
+        from . import tensorflow_device
 
-        if not tf.config.list_physical_devices("GPU"):
-            return None
-        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+        return tensorflow_device.peak_memory_mib()
 
 
 class _JaxSteps(_KerasSteps):
@@ -139,17 +139,14 @@ class _JaxSteps(_KerasSteps):
         self.model.jax_state_sync()
 
     def facts(self) -> dict[str, Any]:
-        import jax
+        from . import jax_device
 
-        device = jax.devices()[0]
-        gpu = "" if device.platform == "cpu" else device.device_kind
-        return {**super().facts(), "gpu": gpu}
+        return {**super().facts(), "gpu": jax_device.gpu()}
 
     def peak_memory_mib(self) -> float | None:
-        import jax
+        from . import jax_device
 
-        statistics = jax.devices()[0].memory_stats()
-        return statistics["peak_bytes_in_use"] / 2**20 if statistics else None
+        return jax_device.peak_memory_mib()
 
 
 class _TorchSteps(_KerasSteps):
@@ -173,13 +170,3 @@ class _TorchSteps(_KerasSteps):
         from . import torch_device
 
         return torch_device.peak_memory_mib()
-
-
-def tensorflow_gpu() -> str:
-    """The GPU's name; empty where TensorFlow has none."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return ""
-    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")

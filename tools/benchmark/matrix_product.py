@@ -24,7 +24,7 @@ class MatrixProduct(Steps):
         dtype = _DTYPES.get(precision, precision)
         makers = {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}
         self._size = size
-        self._run, self._gpu = makers[backend](dtype, size, threads)
+        self._run, self._device = makers[backend](dtype, size, threads)
 
     def prepare(self, phase: str) -> float:
         return milliseconds(lambda: self._run(1))
@@ -36,16 +36,20 @@ class MatrixProduct(Steps):
         return self._size**3
 
     def facts(self) -> dict[str, Any]:
-        return {"jit_compile": False, "gpu": self._gpu}
+        return {"jit_compile": False, "gpu": self._device.gpu()}
+
+    def peak_memory_mib(self) -> float | None:
+        return self._device.peak_memory_mib()
 
 
-_Run = Callable[[int], None]
+# What runs so many products, and the module of its device.
+_Product = tuple[Callable[[int], None], Any]
 
 
-def _on_tensorflow(dtype: str, size: int, threads: int) -> tuple[_Run, str]:
+def _on_tensorflow(dtype: str, size: int, threads: int) -> _Product:
     import tensorflow as tf
 
-    from .keras_steps import tensorflow_gpu
+    from . import tensorflow_device
 
     a, b = (tf.cast(tf.random.stateless_uniform([size, size], [0, seed]), dtype) for seed in (0, 1))
     multiply = tf.function(lambda: tf.matmul(a, b))
@@ -53,31 +57,37 @@ def _on_tensorflow(dtype: str, size: int, threads: int) -> tuple[_Run, str]:
     def run(count: int) -> None:
         for _ in range(count):
             multiply()
-        tf.test.experimental.sync_devices()
+        tensorflow_device.synchronize()
 
-    return run, tensorflow_gpu()
+    return run, tensorflow_device
 
 
-def _on_jax(dtype: str, size: int, threads: int) -> tuple[_Run, str]:
+def _on_jax(dtype: str, size: int, threads: int) -> _Product:
     import jax
+
+    from . import jax_device
 
     a, b = (jax.random.uniform(jax.random.key(seed), (size, size)).astype(dtype) for seed in (0, 1))
     multiply = jax.jit(jax.numpy.matmul)
 
     def run(count: int) -> None:
-        products = [multiply(a, b) for _ in range(count)]
-        jax.block_until_ready(products)
+        before = multiply(a, b)
+        for _ in range(count - 1):
+            # One ahead keeps the device busy; all of them would fill its memory.
+            last = multiply(a, b)
+            before.block_until_ready()
+            before = last
+        before.block_until_ready()
 
-    device = jax.devices()[0]
-    return run, "" if device.platform == "cpu" else device.device_kind
+    return run, jax_device
 
 
-def _on_torch(dtype: str, size: int, threads: int) -> tuple[_Run, str]:
+def _on_torch(dtype: str, size: int, threads: int) -> _Product:
     import torch
 
     from . import torch_device
 
-    torch.set_num_threads(threads)
+    torch_device.prepare(threads)
     a, b = (
         torch.rand(size, size, device=torch_device.name(), dtype=torch.float32).to(
             getattr(torch, dtype)
@@ -90,4 +100,4 @@ def _on_torch(dtype: str, size: int, threads: int) -> tuple[_Run, str]:
             torch.matmul(a, b)
         torch_device.synchronize()
 
-    return run, torch_device.gpu()
+    return run, torch_device

@@ -41,7 +41,7 @@ def show(
     if any(row.unit == RATIO for row in rows):
         said.insert(0, "/: ratio to another's within a round, median and interval over the rounds")
     if any(row.outcome == "unclear" for row in rows):
-        said.append("unclear: beyond the target by less than this many rounds tell apart")
+        said.append("unclear: the target lies within the 95 % interval, and more rounds may tell")
     said += dict.fromkeys(f"{row.contender}: {row.note}" for row in rows if row.note)
     for note in said:
         console.print(note, markup=False, highlight=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
+import itertools
 import os
 import shlex
 import sys
@@ -11,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...training import provenance
+from ...training import provenance, publishing
 from . import machine
 
 
@@ -24,20 +26,15 @@ def check_writable(path: Path) -> None:
     existed = path.exists()
     with path.open("a"):
         pass
+    if path.is_file():
+        publishing.check_writable(path.resolve().parent, path)
     if not existed:
         path.unlink()
 
 
-def write_csv(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
-    """Writes a line for each result, with date, commit, command and machine beside it.
-
-    Args:
-        path: the file; replaced where it exists.
-        results: by column's name what was measured, and the versions and sizes it depends on; one
-            that lacks a column of another has it empty. What a result says of the columns that are
-            added here counts.
-    """
-    common = {
+def origin() -> dict[str, Any]:
+    """What all results of a run share, by column: date, commit, command and machine as of now."""
+    return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "git_commit": provenance.git_revision(),
         "command": shlex.join(["shimzoo", *sys.argv[1:]]),
@@ -45,17 +42,31 @@ def write_csv(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
         "cores": machine.available_cores(),
         "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", machine.available_cores()),
     }
-    columns = dict.fromkeys(name for result in results for name in result) | common
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(columns))
+
+
+def write_csv(path: Path, results: Sequence[Mapping[str, Any]], common: Mapping[str, Any]) -> None:
+    """Writes a line for each result, with where it is from beside it.
+
+    The file is there as a whole or stays as it was.
+
+    Args:
+        path: the file; replaced where it exists.
+        results: by column's name what was measured, and the versions and sizes it depends on; one
+            that lacks a column of another has it empty.
+        common: what `origin` told when the measuring began; what a result says of its columns
+            counts.
+    """
+    columns = list(dict.fromkeys([*itertools.chain.from_iterable(results), *common]))
+    is_a_file = path.is_file() or not path.exists()  # And no device, which can't be replaced.
+    whole = publishing.published(path.resolve()) if is_a_file else contextlib.nullcontext(path)
+    with whole as written, written.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()
-        writer.writerows(common | dict(result) for result in results)
+        writer.writerows(dict(common) | dict(result) for result in results)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Reads the lines of such a file, by column's name.
-
-    Those of `conversion`, whose columns have other names, are given in the words of the others.
 
     Raises:
         OSError: it can't be read.
@@ -66,13 +77,6 @@ def read_csv(path: Path) -> list[dict[str, str]]:
             lines = list(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error):
         lines = []
-    if not lines or "git_commit" not in lines[0] or None in lines[0]:
+    if not lines or not {"measure", "git_commit"} <= lines[0].keys() or None in lines[0]:
         raise ValueError(f"'{path}' holds no results: give a file that a benchmark's --out wrote.")
-    return [_of_conversion(line) if "seconds_median" in line else line for line in lines]
-
-
-def _of_conversion(line: Mapping[str, str]) -> dict[str, str]:
-    times = {name: line[f"seconds_{name}"] for name in ("median", "q1", "q3")}
-    pair = f"{line['source']} to {line['target']}"
-    told = {"benchmark": "conversion", "contender": pair, "measure": "conversion", "unit": "s"}
-    return {**line, **times, **told, "against": ""}
+    return lines

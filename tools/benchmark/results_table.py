@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from . import results_file
-from .targets import TARGETS, Bound, Target
+from .targets import ANY, TARGETS, Target
 
 FOLDER = Path("docs", "results")
 BEGIN = "<!-- made by `shimzoo benchmark table` -->"
 END = "<!-- end of what it made -->"
-_HEADER = ("what", "target", "measured", "", "file")
+_HEADER = ("what", "target", "measured", "file")
+_KEY = (
+    "Measured: the median and its 95 % interval, of which all (ok), none (missed) or a part "
+    "(unclear) is as the target asks."
+)
+
+Lines = Sequence[Mapping[str, str]]
+Contents = Mapping[Path, Lines]
 
 
 def run(files: Sequence[Path], page: Path | None = None) -> None:
@@ -25,9 +33,15 @@ def run(files: Sequence[Path], page: Path | None = None) -> None:
 
     Raises:
         OSError: a file can't be read or written.
-        ValueError: a file has no results, or the page has no such lines.
+        ValueError: there is no file, one has no results, two have the same, or the page has no such
+            lines.
     """
-    made = table(files or sorted(FOLDER.glob("*.csv")))
+    files = files or sorted(FOLDER.glob("*.csv"))
+    if not files:
+        raise ValueError(
+            f"There is no file of results in '{FOLDER}' here: name some, or go to where it is."
+        )
+    made = table(files)
     if page is None:
         print(made)
         return
@@ -57,35 +71,67 @@ def table(files: Iterable[Path]) -> str:
     """The table in Markdown: a row a target, and the commands that made the files.
 
     Args:
-        files: files of results; of several that have a target's number the last one counts.
+        files: files of results. A target's number is from the file that its own command made, or,
+            where there is none, from the only other one that has it.
+
+    Raises:
+        OSError: a file can't be read.
+        ValueError: a file has no results, or more than one could have a target's number.
     """
     contents = {path: results_file.read_csv(path) for path in files}
-    rows = [_HEADER, ("---", "---", "---", "---", "---")]
+    rows = [_HEADER, ("---",) * len(_HEADER)]
     rows += [_row(target, contents) for target in TARGETS]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    if contents:
-        lines += ["", "The files, and the commands and machines that made them:", ""]
-        lines += list(itertools.chain.from_iterable(_origin(*item) for item in contents.items()))
+    lines += ["", _KEY, "", "The files, and the commands and machines that made them:", ""]
+    lines += list(itertools.starmap(_origin, contents.items()))
     return "\n".join(lines)
 
 
-def _row(
-    target: Target, contents: Mapping[Path, list[dict[str, str]]]
-) -> tuple[str, str, str, str, str]:
+def _row(target: Target, contents: Contents) -> tuple[str, str, str, str]:
     bound = "reported" if target.bound is None else str(target.bound)
     title = target.title.replace("|", "\\|")
-    for path, lines in reversed(list(contents.items())):
-        for line in lines:
-            if target.is_of(line) and line["median"]:
-                return title, bound, _value(line), _outcome(target.bound, line), f"`{path.name}`"
-    return title, bound, f"not yet: `shimzoo benchmark {target.command}`", "", ""
+    found = _file_of(target, contents)
+    if found is None:
+        return title, bound, f"not yet: `shimzoo benchmark {target.command}`", ""
+    path, lines = found
+    line = lines[0]
+    if target.bound is not None:
+        worst_first = target.bound.worst_first
+        line = min(lines, key=lambda of_one: worst_first(float(of_one["median"])))
+    measured = _value(line)
+    if target.bound is not None:  # As it is today, not as it was when the file was written.
+        outcome = target.bound.judge(*(float(line[name]) for name in ("low", "high")))
+        measured += f": {outcome}"
+    if target.contender == ANY:
+        measured += f" ({line['contender']})"
+    return title, bound, measured, f"`{path.name}`"
 
 
-def _outcome(bound: Bound | None, line: Mapping[str, str]) -> str:
-    """Of the target as it is today, not as it was when the file was written."""
-    if bound is None:
-        return ""
-    return bound.judge(*(float(line[name]) for name in ("median", "low", "high")))
+def _file_of(target: Target, contents: Contents) -> tuple[Path, Lines] | None:
+    """The file that has a target's number, and its lines with it."""
+    having = {
+        path: found
+        for path, lines in contents.items()
+        if (found := [line for line in lines if target.is_of(line) and line["median"]])
+    }
+    own = {path for path, lines in having.items() if _is_made_by(target.command, lines[0])}
+    chosen = sorted(own or having)
+    if len(chosen) > 1:
+        named = " and ".join(f"'{path}'" for path in chosen)
+        raise ValueError(
+            f"{named} have a number each for “{target.title}”: keep the one that counts."
+        )
+    return (chosen[0], having[chosen[0]]) if chosen else None
+
+
+def _is_made_by(command: str, line: Mapping[str, str]) -> bool:
+    """Whether a line's file is from a command, wherever it was written to and drawn or not."""
+    words = shlex.split(line["command"])
+    if "--out" in words:
+        place = words.index("--out")
+        del words[place : place + 2]
+    words = [word for word in words if word != "--plot" and not word.startswith("--out=")]
+    return words == ["shimzoo", "benchmark", *shlex.split(command)]
 
 
 def _value(line: Mapping[str, str]) -> str:
@@ -94,8 +140,9 @@ def _value(line: Mapping[str, str]) -> str:
     return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def _origin(path: Path, lines: Sequence[Mapping[str, str]]) -> Iterable[str]:
+def _origin(path: Path, lines: Lines) -> str:
     first = lines[0]
     machine = first.get("gpu") or f"{first['cpu']}, {first['cores']} core(s)"
-    commit = (first["git_commit"] or "")[:12]
-    yield f"- `{path.name}`: `{first['command']}`, {first['date'][:10]}, {machine}, {commit}"
+    digits, dash, changed = (first["git_commit"] or "no commit").partition("-")
+    commit = f"{digits[:12]}{dash}{changed}"
+    return f"- `{path.name}`: `{first['command']}`, {first['date'][:10]}, {machine}, {commit}"

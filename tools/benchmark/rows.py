@@ -38,9 +38,12 @@ class Row:
     note: str = ""
 
     @classmethod
-    def of(cls, contender: str, measure: str, unit: str, sample: Sequence[float]) -> Row:
+    def of(
+        cls, contender: str, measure: str, unit: str, sample: Sequence[float], note: str = ""
+    ) -> Row:
         """The row of a sample of one number or more."""
-        return cls(contender, measure, unit, rounds=len(sample), summary=Summary.of(sample))
+        summary = Summary.of(sample)
+        return cls(contender, measure, unit, rounds=len(sample), summary=summary, note=note)
 
     @classmethod
     def ratio(
@@ -59,11 +62,11 @@ class Row:
     def outcome(self) -> str:
         """Says "ok", "missed", or nothing where nothing is asked or measured.
 
-        "unclear" is a value beyond its bound by less than the rounds tell apart.
+        "unclear" is a value whose interval holds the bound, so that the rounds do not tell.
         """
         if self.bound is None or self.summary is None:
             return ""
-        return self.bound.judge(self.summary.median, self.summary.low, self.summary.high)
+        return self.bound.judge(self.summary.low, self.summary.high)
 
     def line(self) -> dict[str, Any]:
         """The row as a line of a CSV file; empty where there is nothing."""
@@ -83,19 +86,16 @@ class Row:
         }
 
 
-def noted(row: Row, note: str) -> Row:
-    """The row with a note."""
-    return dataclasses.replace(row, note=note)
+def judged(rows: Sequence[Row], lines: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The rows with what each is to be.
 
-
-def judged(
-    rows: Sequence[Row], benchmark: str, facts: Mapping[str, Mapping[str, Any]]
-) -> list[Row]:
-    """The rows with what each is to be; arguments as for `lines`."""
-    unjudged = lines(rows, benchmark, facts)
+    Args:
+        rows: the rows.
+        lines: each as a line of the CSV file, with all that its number depends on.
+    """
     return [
         dataclasses.replace(row, bound=targets.bound_of(line))
-        for row, line in zip(rows, unjudged, strict=True)
+        for row, line in zip(rows, lines, strict=True)
     ]
 
 

@@ -4,7 +4,8 @@
 #   tools/benchmark/run_gpu.sh MINUTES [FOLDER]
 #
 # Runs with whatever there is of TensorFlow, JAX and PyTorch, on the card; files of results go to
-# FOLDER (gpu_results), one a command. PYTHON names another interpreter.
+# FOLDER (gpu_results), one a command. No command takes more than a quarter of the time. PYTHON names
+# another interpreter.
 set -eu
 
 minutes=${1:-}
@@ -15,6 +16,10 @@ folder=${2:-gpu_results}
 python=${PYTHON:-python3}
 end=$(($(date +%s) + 60 * minutes))
 least_seconds=60 # Less is not enough to compile a step.
+most_seconds=$((60 * minutes / 4))
+if [ "$most_seconds" -lt $least_seconds ]; then most_seconds=$least_seconds; fi
+# After Ctrl-C, which the command that runs gets as well, nothing else is begun.
+trap 'exit 130' INT
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 mkdir -p "$folder"
 
@@ -43,7 +48,7 @@ fi
 first=${backends# }
 first=${first%% *}
 
-# measure NAME OPTION...: into NAME.csv, until the time is over; Ctrl-C makes it write what it has.
+# measure NAME OPTION...: into NAME.csv, until its time is over; Ctrl-C makes it write what it has.
 measure() {
     name=$1
     shift
@@ -53,8 +58,11 @@ measure() {
         return
     fi
     echo "run_gpu.sh: $name, $left s left"
+    if [ "$left" -gt "$most_seconds" ]; then left=$most_seconds; fi
+    # Started in the background, it would be deaf to that signal.
     KERAS_BACKEND=$first timeout --foreground --signal=INT --kill-after=30 "$left" \
-        "$python" -m shimzoo.cli benchmark throughput --out "$folder/$name.csv" "$@" ||
+        env --default-signal=INT "$python" -m shimzoo.cli \
+        benchmark throughput --out "$folder/$name.csv" "$@" ||
         echo "run_gpu.sh: $name ended with code $?"
 }
 

@@ -7,19 +7,16 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import rich.console
-
 from ... import models
-from . import counterparts, report, results_file, rows
+from . import counterparts
 from .driver import Contender, ask_unless_failed, interleaved
+from .measuring import Measuring
 from .progress import Progress
 from .rows import Row
 from .throughput_settings import TF1_SESSION, Settings, check_not_deterministic
 
-NAME = "shim-overhead"
 SHIMMED, OFFICIAL_SHIM = "shimmed", "official_shim"
 KERAS_APPLICATIONS, PLAIN = "keras_applications", "plain"
 CONTENDERS = (*models.STAGES, OFFICIAL_SHIM, KERAS_APPLICATIONS, TF1_SESSION, PLAIN)
@@ -30,9 +27,9 @@ _PLAIN_MODEL = "resnet_v1_50"
 TIMES = {
     "eager_inference": "eager inference, ms",
     "eager_training": "eager training, ms",
-    "tracing": "tracing, ms",
     "step_inference": "traced inference, ms",
     "step_training": "traced training step, ms",
+    "tracing": "tracing, ms",
     "step_xla": "XLA inference, ms",
 }
 SIZES = {"memory": ("most memory in use, MiB", "MiB"), "graph_ops": ("ops in the graph", "ops")}
@@ -55,48 +52,6 @@ def default_image_size(model: str) -> int:
     return IMAGE_SIZE if is_enough else models.get_variant(model).input_size
 
 
-def run(settings: Settings, rounds: int, out: Path | None = None) -> bool:
-    """Measures, prints the table, and writes the CSV file.
-
-    Args:
-        settings: the model, the sizes and the cores.
-        rounds: how often each time is measured, 1 or more.
-        out: CSV file for the results, replaced where it exists; None: no file.
-
-    Returns:
-        Whether it came to its end; False after Ctrl-C, with what was measured until then.
-
-    Raises:
-        ValueError: `rounds` is less than 1, or op determinism is on.
-        OSError: `out` can't be written.
-    """
-    if rounds < 1:
-        raise ValueError(f"rounds={rounds}: must be 1 or more.")
-    check_not_deterministic()
-    if out is not None:
-        results_file.check_writable(out)
-    measuring = Measuring(settings)
-    is_complete = True
-    try:
-        measuring.measure(rounds)
-    except KeyboardInterrupt:
-        is_complete = False
-    judged = rows.judged(measuring.rows(), NAME, measuring.facts)
-    notes = [
-        f"{settings.model}, batch {settings.batch_size}, {settings.image_size} pixels, float32, "
-        f"{settings.threads} thread(s)"
-    ]
-    if not is_complete:
-        notes.append("interrupted: this was measured so far")
-    report.show(rich.console.Console(), judged, TITLES, notes)
-    if out is not None:
-        lines = rows.lines(judged, NAME, measuring.facts)
-        for line in lines:
-            line["jit_compile"] = line["measure"] == "step_xla"
-        results_file.write_csv(out, lines)
-    return is_complete
-
-
 def hindrance(name: str, model: str) -> str | None:
     """Says why a contender can't take part; None if it can."""
     if name in (OFFICIAL_SHIM, TF1_SESSION) and model not in counterparts.SLIM_NETS:
@@ -110,17 +65,22 @@ def hindrance(name: str, model: str) -> str | None:
     return None
 
 
-class Measuring:
-    """A run: its contenders, and what was measured so far.
+class ShimOverhead(Measuring):
+    """A run of `shim-overhead`.
 
     Args:
         settings: the model, the sizes and the cores.
 
-    Attributes:
-        facts: by contender, what the numbers depend on.
+    Raises:
+        ValueError: op determinism is on.
     """
 
+    name = "shim-overhead"
+    titles = TITLES
+    subjects = (SHIMMED,)
+
     def __init__(self, settings: Settings) -> None:
+        check_not_deterministic()
         self._settings = settings
         reasons = {name: hindrance(name, settings.model) for name in CONTENDERS}
         # Why a contender is left out, from the start or from a failure on.
@@ -134,19 +94,12 @@ class Measuring:
             "backend": "tensorflow",
             "threads": settings.threads,
         }
-        self.facts: dict[str, dict[str, Any]] = {
+        self.facts = {
             name: {**known, "stage": name if name in models.STAGES else ""} for name in CONTENDERS
         }
 
     def measure(self, rounds: int) -> None:
-        """Measures everything of all contenders.
-
-        Args:
-            rounds: how often each time is measured.
-
-        Raises:
-            KeyboardInterrupt: Ctrl-C; what was measured stays.
-        """
+        """As in the base class."""
         names = [name for name in CONTENDERS if name not in self._failures]
         runs = sum(len(_that_have(measure, names)) for measure in TIMES)
         total = 2 * len(names) + runs * (WARM_UP_ROUNDS + rounds)
@@ -160,7 +113,9 @@ class Measuring:
                 )
                 progress.advance()
             for measure in TIMES:
-                if measure == "step_xla":  # Some may not compile, which ends them.
+                # Before the memory holds graphs that were traced again and again, and before XLA,
+                # which ends those that do not compile.
+                if measure == "tracing":
                     self._measure_sizes(contenders, progress)
                 progress.now(TITLES[measure])
                 interleaved(
@@ -193,7 +148,7 @@ class Measuring:
             self._samples.setdefault(measure, {})[contender.name] = [value]
 
     def rows(self) -> list[Row]:
-        """What was measured so far, and the ratios of the shimmed model's times to the others'."""
+        """Times and sizes, and the ratios of the shimmed model's to the others'."""
         found: list[Row] = []
         units = dict.fromkeys(TIMES, "ms") | {
             name: unit for name, (_, unit) in (SIZES | GROWTHS).items()
@@ -201,13 +156,13 @@ class Measuring:
         for measure in TITLES:
             samples = {n: taken for n, taken in self._samples.get(measure, {}).items() if taken}
             for name, taken in samples.items():
-                row = Row.of(name, measure, units[measure], taken)
-                found.append(rows.noted(row, self._failures.get(name, "")))
+                note = self._failures.get(name, "")
+                found.append(Row.of(name, measure, units[measure], taken, note))
                 if name == SHIMMED and measure not in GROWTHS:
                     found += [
                         Row.ratio(name, measure, taken, other, samples[other])
                         for other in samples
-                        if other != name
+                        if other != name and _is_alike(measure, other)
                     ]
         measured = {row.contender for row in found}
         missing = [name for name in self._failures if name not in measured]
@@ -215,10 +170,30 @@ class Measuring:
         found += [Row(name, first, "ms", note=self._failures[name]) for name in missing]
         return sorted(found, key=lambda row: list(TITLES).index(row.measure))
 
+    def notes(self) -> list[str]:
+        """As in the base class."""
+        given = self._settings
+        return [
+            f"{given.model}, batch {given.batch_size}, {given.image_size} pixels, float32, "
+            f"{given.threads} thread(s)"
+        ]
+
+    def lines(self, found: Sequence[Row]) -> list[dict[str, Any]]:
+        """With whether XLA compiled what was measured."""
+        made = super().lines(found)
+        for line in made:
+            line["jit_compile"] = line["measure"] == "step_xla"
+        return made
+
 
 def _that_have(measure: str, names: Sequence[str]) -> list[str]:
     """The contenders that a measure is taken of."""
     return [name for name in names if name != TF1_SESSION or measure not in _ONLY_IN_TF2]
+
+
+def _is_alike(measure: str, other: str) -> bool:
+    """Whether another's measure is the same: a session's graph makes its variables, too."""
+    return (measure, other) != ("tracing", TF1_SESSION)
 
 
 def started(name: str, settings: Settings) -> contextlib.AbstractContextManager[Contender]:

@@ -212,11 +212,11 @@ def _tasks_of_session(settings: Settings) -> dict[str, Task]:
 
 
 def _timed(run: Callable[[], Any]) -> Task:
-    import tensorflow as tf
+    from . import tensorflow_device
 
     def run_to_the_end() -> None:
         run()
-        tf.test.experimental.sync_devices()
+        tensorflow_device.synchronize()
 
     return timed(run_to_the_end)
 
@@ -269,14 +269,14 @@ def _resident_memory_mib() -> float | None:
 def _facts(keras_package: str) -> dict[str, Any]:
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    gpu = tf.config.experimental.get_device_details(gpus[0]).get("device_name") if gpus else ""
+    from . import tensorflow_device
+
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": f"{keras_package} {importlib.metadata.version(keras_package.replace('_', '-'))}",
         "tf_slim": importlib.metadata.version("tf-slim"),
-        "gpu": gpu,
+        "gpu": tensorflow_device.gpu(),
     }
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from ... import shim
+from . import tensorflow_device
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
 
-from .keras_steps import tensorflow_gpu  # noqa: E402
 from .slim_models import net_of  # noqa: E402
 from .steps import (  # noqa: E402
     LEARNING_RATE,
@@ -53,6 +53,8 @@ class SlimSteps(Steps):
         Returns:
             The milliseconds that it took, without the session and its fresh weights.
         """
+        if phase in self._running:  # Two of them would share the cores and the memory.
+            self._running.pop(phase)[0].close()
         with tf.Graph().as_default():
             images, labels = (
                 tf1.Variable(part, trainable=False, use_resource=True, collections=[_BATCH])
@@ -67,14 +69,19 @@ class SlimSteps(Steps):
             )
             session = tf1.Session()
             session.run(start)
-        if phase in self._running:
-            self._running[phase][0].close()
         self._running[phase] = session, made[0]
         return took
 
     def graph_ops(self, phase: str) -> int:
-        """How many ops a phase's graph has, with those that make its variables."""
-        return len(self._running[phase][1].graph.get_operations())
+        """How many ops a step of a phase depends on, without those that make its variables."""
+        needed: set[tf.Operation] = set()
+        found = [self._running[phase][1]]
+        while found:
+            op = found.pop()
+            if op not in needed:
+                needed.add(op)
+                found += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+        return len(needed)
 
     def run(self, phase: str, count: int) -> None:
         session, op = self._running[phase]
@@ -85,7 +92,11 @@ class SlimSteps(Steps):
         return None  # Its net is the zoo's, whose are counted.
 
     def facts(self) -> dict[str, Any]:
-        return {"jit_compile": False, "gpu": tensorflow_gpu()}
+        return {"jit_compile": False, "gpu": tensorflow_device.gpu()}
+
+    def peak_memory_mib(self) -> float | None:
+        """As in the base class."""
+        return tensorflow_device.peak_memory_mib()
 
     def _logits_op(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Operation:
         with slim.arg_scope(self._arg_scope()):

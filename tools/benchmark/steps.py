@@ -48,8 +48,15 @@ class Steps(abc.ABC):
         """The most memory that the device had in use; None where it is the process' own."""
         return None
 
+    def open_files(self) -> None:
+        """Begins to read images anew, and leaves the first batch out, for which all waits.
+
+        What is prepared while nobody asks for it would count for nothing.
+        """
+        raise NotImplementedError("This contender trains on synthetic images alone.")
+
     def run_on_files(self, count: int) -> None:
-        """Trains so many steps on images that are read and distorted meanwhile."""
+        """Trains so many steps on images of opened files, read and distorted meanwhile."""
         raise NotImplementedError("This contender trains on synthetic images alone.")
 
 

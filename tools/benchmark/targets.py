@@ -6,6 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+# In a target's place for a contender: of each of them the same is asked.
+ANY = "*"
+# What all targets are about: two cores, no GPU, and the model as it is by default.
+_CIRCUMSTANCES = {"threads": 2, "gpu": "", "options": ""}
+
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
@@ -19,18 +24,21 @@ class Bound:
     limit: float
     at_least: bool = False
 
-    def judge(self, value: float, low: float, high: float) -> str:
-        """Says "ok", "missed", or "unclear" where the value's interval holds the limit.
+    def judge(self, low: float, high: float) -> str:
+        """Says "ok" or "missed" where all of a value's interval is, else "unclear".
 
         Args:
-            value: what was measured.
-            low: lower end of its confidence interval.
+            low: lower end of the confidence interval of what was measured.
             high: upper end.
         """
-        if value >= self.limit if self.at_least else value <= self.limit:
+        if low >= self.limit if self.at_least else high <= self.limit:
             return "ok"
-        is_clear = high < self.limit if self.at_least else low > self.limit
-        return "missed" if is_clear else "unclear"
+        is_missed = high < self.limit if self.at_least else low > self.limit
+        return "missed" if is_missed else "unclear"
+
+    def worst_first(self, value: float) -> float:
+        """A key that sorts values, the one furthest from what it is to be first."""
+        return value if self.at_least else -value
 
     def __str__(self) -> str:
         return f"{'≥' if self.at_least else '≤'} {self.limit:g}"
@@ -43,9 +51,11 @@ class Target:
     Args:
         title: what is asked, for the table of results.
         command: the command line that measures it, after `shimzoo benchmark`.
-        benchmark, contender, measure, against: of the row that has it.
+        benchmark, contender, measure, against: of the row that has it. Where the contender is
+            `ANY`, of the worst of several rows.
         bound: what it is to be; None where it is only reported.
-        conditions: what the row's other columns have to be, by name.
+        conditions: what the row's other columns have to be, by name, beside two threads, no GPU and
+            no options where it says nothing of them.
     """
 
     title: str
@@ -61,9 +71,10 @@ class Target:
         """Whether a line of results, as `rows.lines` makes it, is what this asks for."""
         wanted = {
             "benchmark": self.benchmark,
-            "contender": self.contender,
             "measure": self.measure,
             "against": self.against,
+            **({} if self.contender == ANY else {"contender": self.contender}),
+            **_CIRCUMSTANCES,
             **self.conditions,
         }
         return all(str(line.get(name, "")) == str(value) for name, value in wanted.items())
@@ -75,6 +86,7 @@ def _at_most(limit: float) -> Bound:
 
 _RESNET_64 = {"model": "resnet_v1_50", "image_size": 64, "batch_size": 2}
 _SHIM = "shim-overhead --rounds 50"
+_CONVERSION = "conversion --rounds 5"
 
 
 def _shim(what: str, measure: str, against: str, limit: float) -> Target:
@@ -106,7 +118,6 @@ def _growth(what: str, measure: str, limit: float) -> Target:
 
 def _throughput(
     title: str,
-    options: str,
     model: str,
     image_size: int,
     measure: str,
@@ -114,7 +125,9 @@ def _throughput(
     bound: Bound | None,
     contender: str = "native",
     jit: bool = False,
+    others: tuple[str, ...] = (),
 ) -> Target:
+    set_options = _OPTIONS.get(model, ())
     conditions = {
         "model": model,
         "image_size": image_size,
@@ -122,20 +135,21 @@ def _throughput(
         "precision": "float32",
         "jit_compile": jit,
         "strategy": "one_device",
-        "gpu": "",
+        "options": " ".join(set_options),
     }
-    command = f"throughput --model {model}{options}"
+    words = ["throughput", "--model", model, *(f"--option {text}" for text in set_options), *others]
+    command = " ".join(words)
     return Target(title, command, "throughput", contender, measure, against, bound, conditions)
 
 
+# keras.applications' net has no auxiliary head.
+_OPTIONS = {"inception_v3": ("create_aux_logits=False",)}
 _CLASSIC = "ResNet-50 224x224 b8"
 _NETS = (
     ("Inception v3", "inception_v3", 299, 0.8),
     ("MobileNet v1", "mobilenet_v1_1.0_224", 224, 0.8),
     ("MobileNet v2", "mobilenet_v2_1.0_224", 224, 0.8),
 )
-_WITHOUT_AUX = {"inception_v3": " --option create_aux_logits=False"}
-
 TARGETS: tuple[Target, ...] = (
     _shim("eager inference", "eager_inference", "official_shim", 0.5),
     _shim("eager training call", "eager_training", "official_shim", 0.5),
@@ -148,7 +162,6 @@ TARGETS: tuple[Target, ...] = (
     *(
         _throughput(
             f"native training step / keras.applications, {title}",
-            _WITHOUT_AUX.get(model, ""),
             model,
             size,
             "training",
@@ -159,7 +172,6 @@ TARGETS: tuple[Target, ...] = (
     ),
     _throughput(
         f"native training step / TF1 session (beyond it ≤ 0.95), {_CLASSIC}",
-        "",
         "resnet_v1_50",
         224,
         "training",
@@ -169,7 +181,6 @@ TARGETS: tuple[Target, ...] = (
     *(
         _throughput(
             f"native inference / keras.applications, {title}",
-            _WITHOUT_AUX.get(model, ""),
             model,
             size,
             "inference",
@@ -180,7 +191,6 @@ TARGETS: tuple[Target, ...] = (
     ),
     _throughput(
         f"native tracing + first training step / keras.applications, {_CLASSIC}",
-        "",
         "resnet_v1_50",
         224,
         "training_first",
@@ -189,30 +199,29 @@ TARGETS: tuple[Target, ...] = (
     ),
     _throughput(
         f"shimmed training step / native, {_CLASSIC}",
-        " --stage shimmed --contender native",
         "resnet_v1_50",
         224,
         "training",
         "native",
         _at_most(1.05),
         contender="shimmed",
+        others=("--stage shimmed", "--contender native"),
     ),
     *(
         _throughput(
             f"native {phase} on JAX / on TensorFlow with XLA, {_CLASSIC}",
-            " --jit --backend jax --contender native:tensorflow",
             "resnet_v1_50",
             224,
             phase,
             "native:tensorflow",
             None,
             jit=True,
+            others=("--jit", "--backend jax", "--contender native:tensorflow"),
         )
         for phase in ("training", "inference")
     ),
     _throughput(
         f"native inference's share of the 4096³ matrix product's FLOP/s, {_CLASSIC}",
-        "",
         "resnet_v1_50",
         224,
         "inference_share",
@@ -227,7 +236,27 @@ TARGETS: tuple[Target, ...] = (
         "train",
         "textbook",
         Bound(1.5, at_least=True),
-        {"preprocessing": "inception", "image_size": 224, "dataset": "photographs"},
+        {"preprocessing": "inception", "image_size": 224, "dataset": "photographs", "threads": 1},
+    ),
+    Target(
+        "conversion / copying and hashing the file, ResNet v1-152, slowest pair of formats",
+        _CONVERSION,
+        "conversion",
+        ANY,
+        "conversion",
+        "copy_and_hash",
+        _at_most(3.0),
+        {"model": "resnet_v1_152"},
+    ),
+    Target(
+        "most memory of a conversion / size of the file, ResNet v1-152, largest of the pairs",
+        _CONVERSION,
+        "conversion",
+        ANY,
+        "memory",
+        "file",
+        _at_most(2.2),
+        {"model": "resnet_v1_152"},
     ),
     Target(
         "`import shimzoo` / bare Python start",

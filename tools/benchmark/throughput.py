@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import rich.console
-
 from ... import models
-from . import report, results_file, rows, throughput_report
+from . import throughput_report
 from .driver import Contender, ask_unless_failed, interleaved
 from .flops import TRAINING_TO_INFERENCE
+from .measuring import Measuring
 from .progress import Progress
 from .rows import Row
-from .throughput_report import NAME, TITLES
 from .throughput_settings import (
     MATRIX_PRODUCT,
     Entry,
@@ -31,55 +30,23 @@ MOST_FIRST_ROUNDS = 5
 _SHARES = {"training": TRAINING_TO_INFERENCE, "inference": 1}
 
 
-def run(settings: Settings, entries: Sequence[Entry], rounds: int, out: Path | None = None) -> bool:
-    """Measures, prints the table, and writes the CSV file.
+class Throughput(Measuring):
+    """A run of `throughput`.
 
     Args:
         settings: what is measured.
         entries: the contenders, that of the zoo first.
-        rounds: how often each time is measured, 1 or more.
-        out: CSV file for the results, replaced where it exists; None: no file.
-
-    Returns:
-        Whether it came to its end; False after Ctrl-C, with what was measured until then.
 
     Raises:
-        ValueError: `rounds` is less than 1, or op determinism is on.
-        OSError: `out` can't be written.
+        ValueError: op determinism is on.
     """
-    if rounds < 1:
-        raise ValueError(f"rounds={rounds}: must be 1 or more.")
-    check_not_deterministic()
-    if out is not None:
-        results_file.check_writable(out)
-    measuring = Measuring(settings, entries)
-    is_complete = True
-    try:
-        measuring.measure(rounds)
-    except KeyboardInterrupt:
-        is_complete = False
-    found, facts = measuring.rows(), measuring.facts
-    judged = rows.judged(found, NAME, facts)
-    console = rich.console.Console()
-    notes = throughput_report.notes(settings, facts, is_complete)
-    report.show(console, judged, TITLES, notes)
-    if out is not None:
-        results_file.write_csv(out, throughput_report.lines(judged, facts, settings))
-    return is_complete
 
-
-class Measuring:
-    """A run: its contenders, and what was measured so far.
-
-    Args:
-        settings: what is measured.
-        entries: the contenders.
-
-    Attributes:
-        facts: by contender, what the numbers depend on.
-    """
+    name = throughput_report.NAME
+    titles = throughput_report.TITLES
 
     def __init__(self, settings: Settings, entries: Sequence[Entry]) -> None:
+        check_not_deterministic()
+        self.subjects = [entries[0].name]
         self._settings = settings
         self._entries = entries
         self._hindered = {
@@ -90,28 +57,30 @@ class Measuring:
         self._samples: dict[str, dict[str, list[float]]] = {}
         self._multiply_adds: dict[str, int] = {}
         known = throughput_report.sizes(settings)
-        self.facts: dict[str, dict[str, Any]] = {
+        self.facts = {
             entry.name: {**known, **throughput_report.stage_and_backend(entry)} for entry in entries
         }
 
     def measure(self, rounds: int) -> None:
-        """Measures everything of all contenders.
-
-        Raises:
-            KeyboardInterrupt: Ctrl-C; what was measured stays.
-        """
+        """As in the base class."""
         taking_part = [entry for entry in self._entries if entry.name not in self._hindered]
         with contextlib.ExitStack() as stack:
             progress = stack.enter_context(Progress(self._steps(taking_part, rounds)).shown())
-            contenders = [
-                stack.enter_context(started(entry, self._settings)) for entry in taking_part
-            ]
+            settings = self._settings
+            if settings.real_input:
+                from . import photographs
+
+                # Made here, as a process that is ended by force would leave it behind.
+                folder = tempfile.TemporaryDirectory(prefix="shimzoo-benchmark-")
+                settings = dataclasses.replace(settings, files=stack.enter_context(folder))
+                photographs.write(settings.files, photographs.enough_for(settings.batch_size))
+            contenders = [stack.enter_context(started(entry, settings)) for entry in taking_part]
             progress.now("building the models")
             for contender in contenders:
                 self._ask_what_it_is(contender)
                 progress.advance()
             for measure, times, warm_up in self._plan(rounds):
-                progress.now(TITLES[measure])
+                progress.now(self.titles[measure])
                 interleaved(
                     self._of_measure(measure, contenders),
                     measure,
@@ -121,19 +90,23 @@ class Measuring:
                     self._samples.setdefault(measure, {}),
                     self._failures,
                 )
-            progress.now(TITLES["memory"])
+            progress.now(self.titles["memory"])
             for contender in contenders:
                 if (memory := ask_unless_failed(contender, "memory", self._failures)) is not None:
                     self._samples.setdefault("memory", {})[contender.name] = [memory]
                 progress.advance()
 
     def _plan(self, rounds: int) -> list[tuple[str, int, int]]:
-        """Measures, and how often each is taken and warmed up."""
+        """Measures, and how often each is taken and warmed up.
+
+        The steps come before what prepares them anew, as they tell more if the time runs out.
+        """
         plan = []
         for phase in self._settings.phases:
             plan += [
-                (f"{phase}_first", min(rounds, MOST_FIRST_ROUNDS), 1),
+                (f"{phase}_first", 0, 1),
                 (phase, rounds, WARM_UP_ROUNDS),
+                (f"{phase}_first", min(rounds, MOST_FIRST_ROUNDS), 0),
             ]
         if self._settings.real_input:
             plan.append(("training_on_files", rounds, WARM_UP_ROUNDS))
@@ -166,7 +139,7 @@ class Measuring:
             self._multiply_adds[contender.name] = count
 
     def rows(self) -> list[Row]:
-        """What was measured so far: times, their ratios, shares of the ceiling, memory."""
+        """Times, their ratios, shares of the ceiling, memory."""
         found: list[Row] = []
         for phase in self._settings.phases:
             for measure in (phase, f"{phase}_first", f"{phase}_on_files"):
@@ -178,15 +151,21 @@ class Measuring:
             why = self._hindered.get(entry.name) or self._failures.get(entry.name)
             if why and entry.name not in measured:
                 found += [Row(entry.name, phase, "ms", note=why) for phase in self._settings.phases]
-        return sorted(found, key=lambda row: list(TITLES).index(row.measure))
+        return sorted(found, key=lambda row: list(self.titles).index(row.measure))
+
+    def notes(self) -> list[str]:
+        """As in the base class."""
+        return throughput_report.notes(self._settings, self.facts)
+
+    def lines(self, found: Sequence[Row]) -> list[dict[str, Any]]:
+        """With images/s beside the time of a step."""
+        return throughput_report.lines(found, self.facts, self._settings)
 
     def _times(self, measure: str, unit: str = "ms") -> list[Row]:
         samples = {name: taken for name, taken in self._samples.get(measure, {}).items() if taken}
         found = []
         for name, taken in samples.items():
-            note = self._failures.get(name, "")
-            row = Row.of(name, measure, unit, taken)
-            found.append(rows.noted(row, note))
+            found.append(Row.of(name, measure, unit, taken, self._failures.get(name, "")))
             if unit != "ms" or not self._is_of_the_zoo(name):
                 continue
             found += [

@@ -66,15 +66,12 @@ def lines(
     return made
 
 
-def notes(
-    settings: Settings, facts: Mapping[str, Mapping[str, Any]], is_complete: bool
-) -> list[str]:
+def notes(settings: Settings, facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What is said below the table.
 
     Args:
         settings: what was measured.
         facts: by contender, what the numbers depend on.
-        is_complete: whether the measuring came to its end.
     """
     compiled = [name for name, fact in facts.items() if fact["jit_compile"]]
     said = [
@@ -88,6 +85,4 @@ def notes(
             f"matrix product of this precision; training is counted as {TRAINING_TO_INFERENCE} "
             "inferences"
         )
-    if not is_complete:
-        said.append("interrupted: this was measured so far")
     return said

@@ -58,6 +58,7 @@ class Settings:
         threads: CPU cores that each contender may use.
         real_input: whether the zoo's models are also trained on JPEG files that are read and
             distorted meanwhile.
+        files: the folder of these, which the driver makes.
         matrix_size: rows and columns of the matrices whose product is the ceiling.
 
     Raises:
@@ -75,6 +76,7 @@ class Settings:
     phases: tuple[str, ...] = PHASES
     threads: int = 1
     real_input: bool = False
+    files: str = ""
     matrix_size: int = dataclasses.field(default_factory=lambda: MATRIX_SIZE)
 
     def __post_init__(self) -> None:
@@ -172,7 +174,7 @@ class Entry:
 
     def hindrance(self, settings: Settings) -> str | None:
         """Says why a contender can't take part; None if it can."""
-        return self._unsuited(settings) or self._not_installed()
+        return self._unsuited(settings) or self._unlike(settings) or self._not_installed()
 
     def _unsuited(self, settings: Settings) -> str | None:
         model = settings.model
@@ -193,6 +195,19 @@ class Entry:
         if settings.strategy == "mirrored" and not is_alone:
             return "mirrored is measured on TensorFlow, with the zoo's and Keras' models"
         return None
+
+    def _unlike(self, settings: Settings) -> str | None:
+        """Says which options would make the zoo's net another than this one's; None for none."""
+        if self.kind in (*models.STAGES, MATRIX_PRODUCT):
+            return None
+        usual = models.default_options(settings.model)
+        unlike = [
+            f"{name}={value}"
+            for name, value in settings.options.items()
+            if value != getattr(usual, name)
+            and not counterparts.has_option(self.kind, settings.model, name, value)
+        ]
+        return f"its net can't follow {', '.join(unlike)}" if unlike else None
 
     def _not_installed(self) -> str | None:
         needed = [self.backend] + [self.kind] * (self.kind in (TORCHVISION, TIMM))

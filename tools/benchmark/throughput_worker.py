@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ... import models
@@ -44,9 +45,9 @@ def steps_of(kind: str, backend: str, settings: Settings) -> Steps:
         return SlimSteps(settings)
     if kind in models.STAGES or kind == KERAS_APPLICATIONS:
         if backend == "torch":
-            import torch
+            from . import torch_device
 
-            torch.set_num_threads(settings.threads)
+            torch_device.prepare(settings.threads)
         from . import keras_contenders
 
         if kind == KERAS_APPLICATIONS:
@@ -69,27 +70,30 @@ def tasks_of(kind: str, backend: str, settings: Settings) -> dict[str, Task]:
         tasks[f"{phase}_first"] = functools.partial(steps.prepare, phase)
         tasks[phase] = repeated(functools.partial(steps.run, phase))
     if settings.real_input and kind in models.STAGES and backend == "tensorflow":
-        tasks["training_on_files"] = repeated(steps.run_on_files)
+        tasks["training_on_files"] = repeated(steps.run_on_files, steps.open_files)
     return tasks
 
 
-def repeated(run: Any) -> Task:
+def repeated(run: Callable[[int], Any], begin: Callable[[], Any] = lambda: None) -> Task:
     """A task that runs several steps and tells the milliseconds of one.
 
     How many is found in its first run and stays the same.
 
     Args:
         run: called with how many.
+        begin: called before each run, untimed.
     """
     count = 0
+
+    def milliseconds_of(steps: int) -> float:
+        return timed(functools.partial(run, steps), begin)()
 
     def milliseconds_a_step() -> float:
         nonlocal count
         if not count:
-            run(1)  # The first on another kind of input traces.
-            took = timed(functools.partial(run, 1))()
-            count = max(1, round(_RUN_MS / took))
-        return timed(functools.partial(run, count))() / count
+            milliseconds_of(1)  # The first on another kind of input traces.
+            count = max(1, round(_RUN_MS / milliseconds_of(1)))
+        return milliseconds_of(count) / count
 
     return milliseconds_a_step
 

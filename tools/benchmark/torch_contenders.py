@@ -7,6 +7,7 @@ optimizer decays all weights.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -32,15 +33,15 @@ class TorchSteps(Steps):
     """
 
     def __init__(self, library: str, settings: Settings) -> None:
-        torch.set_num_threads(settings.threads)
+        torch_device.prepare(settings.threads)
         torch.manual_seed(0)
         self._settings = settings
         self._device = torch_device.name()
-        self._model = self._on_device(_model(library, settings.model))
+        self._model = self._on_device(_model(library, settings))
         images, labels = synthetic_batch(settings.batch_size, settings.image_size)
         self._images = self._on_device(torch.from_numpy(images).permute(0, 3, 1, 2))
         self._labels = torch.from_numpy(labels).long().to(self._device)
-        decay = getattr(models.default_options(settings.model), "weight_decay", 0.0)
+        decay = getattr(_options(settings), "weight_decay", 0.0)
         self._optimizer = torch.optim.SGD(
             self._model.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=decay
         )
@@ -105,10 +106,17 @@ class TorchSteps(Steps):
         return torch_device.peak_memory_mib()
 
 
-def _model(library: str, model: str) -> torch.nn.Module:
+def _options(settings: Settings) -> Any:
+    return dataclasses.replace(models.default_options(settings.model), **settings.options)
+
+
+def _model(library: str, settings: Settings) -> torch.nn.Module:
+    model = settings.model
     if library == TORCHVISION:
         nets = importlib.import_module("torchvision.models")
-        name = counterparts.torchvision_model(model)
-        return getattr(nets, name)(weights=None, num_classes=NUM_CLASSES)
+        has_auxiliary_head = getattr(_options(settings), "create_aux_logits", False)
+        arguments = counterparts.torchvision_arguments(model, has_auxiliary_head)
+        make = getattr(nets, counterparts.torchvision_model(model))
+        return make(weights=None, num_classes=NUM_CLASSES, **arguments)
     timm: Any = importlib.import_module("timm")
     return timm.create_model(counterparts.timm_model(model), num_classes=NUM_CLASSES)

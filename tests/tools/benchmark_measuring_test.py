@@ -1,0 +1,113 @@
+"""How a run ends: with all, with a part, or with nothing measured. No test asserts a time."""
+
+import pytest
+from shimzoo import cli
+from shimzoo.tools.benchmark import (
+    conversion,
+    input_speed,
+    measuring,
+    results_file,
+    shim_overhead,
+    start_up,
+    throughput,
+)
+from shimzoo.tools.benchmark.rows import Row
+
+BENCHMARKS = {
+    "shim-overhead": shim_overhead.ShimOverhead,
+    "throughput": throughput.Throughput,
+    "input": input_speed.InputSpeed,
+    "start-up": start_up.StartUp,
+    "conversion": conversion.Conversion,
+}
+
+
+class Fake(measuring.Measuring):
+    """Measures what it is told, and then is interrupted if it is told so."""
+
+    name, titles, subjects = "fake", {"time": "time, ms"}, ("ours",)
+
+    def __init__(self, samples, interrupt=False, during=lambda: None):
+        self.samples, self.interrupt, self.during = samples, interrupt, during
+        self.facts, self.measured = {}, {}
+
+    def measure(self, rounds):
+        self.during()
+        self.measured = self.samples
+        if self.interrupt:
+            raise KeyboardInterrupt
+
+    def rows(self):
+        return [
+            Row.of(name, "time", "ms", taken)
+            if taken
+            else Row(name, "time", "ms", note="out of memory")
+            for name, taken in self.measured.items()
+        ]
+
+    def notes(self):
+        return ["as it is"]
+
+
+def contenders(path):
+    return [line["contender"] for line in results_file.read_csv(path) if line["median"]]
+
+
+def test_a_run_is_shown_and_written(capsys, tmp_path):
+    out = tmp_path / "x.csv"
+    ending = measuring.carry_out(Fake({"ours": [1.0], "theirs": [2.0]}), 1, out)
+    assert ending == measuring.Ending(0, is_written=True)
+    assert contenders(out) == ["ours", "theirs"]
+    assert "as it is" in capsys.readouterr().out
+
+
+def test_ctrl_c_keeps_what_was_measured(capsys, tmp_path):
+    out = tmp_path / "x.csv"
+    ending = measuring.carry_out(Fake({"theirs": [2.0]}, interrupt=True), 1, out)
+    assert ending == measuring.Ending(130, is_written=True)
+    assert contenders(out) == ["theirs"]
+    assert "interrupted: this was measured so far" in capsys.readouterr().out
+
+
+def test_a_run_without_a_number_of_what_it_is_about_has_failed(capsys, tmp_path):
+    out = tmp_path / "x.csv"
+    ending = measuring.carry_out(Fake({"ours": [], "theirs": [2.0]}), 1, out)
+    assert ending == measuring.Ending(1, is_written=True)
+    assert contenders(out) == ["theirs"]
+    assert "ours: out of memory" in capsys.readouterr().out
+
+
+def test_a_run_without_any_number_leaves_the_file_as_it_was(capsys, tmp_path):
+    out = tmp_path / "x.csv"
+    out.write_text("old")
+    ending = measuring.carry_out(Fake({"ours": []}), 1, out)
+    assert ending == measuring.Ending(1, is_written=False)
+    assert out.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [out]
+    assert "nothing was measured: " in capsys.readouterr().out
+
+
+def test_results_are_of_the_commit_that_the_run_began_with(tmp_path, monkeypatch):
+    commits = iter(["one", "another"])
+    monkeypatch.setattr(results_file.provenance, "git_revision", lambda: next(commits))
+    fake = Fake({"ours": [1.0]}, during=results_file.origin)
+    measuring.carry_out(fake, 1, tmp_path / "x.csv")
+    assert results_file.read_csv(tmp_path / "x.csv")[0]["git_commit"] == "one"
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("plot", [False, True])
+def test_ctrl_c_before_the_first_number_leaves_the_file_as_it_was(
+    capsys, tmp_path, monkeypatch, name, plot
+):
+    def interrupted(self, rounds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BENCHMARKS[name], "measure", interrupted)
+    out = tmp_path / "x.csv"
+    out.write_text("old")
+    options = ["--plot"] if plot else []
+    assert cli.main(["benchmark", name, "--out", str(out), *options]) == 130
+    assert out.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [out]
+    assert "interrupted" in capsys.readouterr().out

@@ -1,0 +1,138 @@
+"""Rows of results: how they are judged, written and shown."""
+
+import dataclasses
+import os
+import pathlib
+import sys
+
+import pytest
+import rich.console
+from hypothesis import given
+from hypothesis import strategies as st
+from shimzoo.tools.benchmark import report, results_file, rows, targets
+from shimzoo.tools.benchmark.rows import Row
+
+AT_MOST, AT_LEAST = targets.Bound(1.02), targets.Bound(0.95, at_least=True)
+
+
+@pytest.mark.parametrize(
+    ("bound", "low", "high", "outcome"),
+    [
+        (AT_MOST, 0.9, 1.02, "ok"),
+        (AT_MOST, 0.9, 1.03, "unclear"),
+        (AT_MOST, 1.02, 1.2, "unclear"),
+        (AT_MOST, 1.05, 1.2, "missed"),
+        (AT_LEAST, 0.95, 1.0, "ok"),
+        (AT_LEAST, 0.94, 1.0, "unclear"),
+        (AT_LEAST, 0.9, 0.95, "unclear"),
+        (AT_LEAST, 0.88, 0.94, "missed"),
+        # Counts, which have no interval.
+        (targets.Bound(0.0), 0.0, 0.0, "ok"),
+        (targets.Bound(0.0), 1.0, 1.0, "missed"),
+    ],
+)
+def test_a_target_is_met_or_missed_where_all_of_the_interval_is(bound, low, high, outcome):
+    assert bound.judge(low, high) == outcome
+
+
+@given(
+    limit=st.floats(-10, 10),
+    ends=st.tuples(st.floats(-10, 10), st.floats(-10, 10)).map(sorted),
+    at_least=st.booleans(),
+)
+def test_more_than_asked_is_judged_as_less_than_allowed(limit, ends, at_least):
+    low, high = ends
+    outcome = targets.Bound(limit, at_least).judge(low, high)
+    assert outcome == targets.Bound(-limit, not at_least).judge(-high, -low)
+    if low < limit < high:
+        assert outcome == "unclear"
+
+
+def test_every_target_names_a_row_of_its_own():
+    places = {
+        (t.benchmark, t.contender, t.measure, t.against, *sorted(map(str, t.conditions.items())))
+        for t in targets.TARGETS
+    }
+    assert len(places) == len(targets.TARGETS) == len({t.title for t in targets.TARGETS})
+
+
+FOUND = [
+    Row.of("ours", "training", "ms", [1.0, 3.0]),
+    Row.ratio("ours", "training", [1.0, 3.0], "theirs", [2.0, 4.0]),
+    Row("theirs", "training", "ms", note="not installed: pip install [theirs]"),
+]
+FACTS = {"ours": {"tensorflow": "1", "batch_size": 2}}
+
+
+def test_the_csv_file_has_a_line_a_row_with_what_it_depends_on(tmp_path, monkeypatch):
+    path = tmp_path / "results.csv"
+    monkeypatch.setattr(sys, "argv", ["/somewhere/shimzoo", "benchmark", "x", "--out", "a b.csv"])
+    found = rows.lines(FOUND, "throughput", FACTS)
+    results_file.write_csv(path, found, results_file.origin())
+    lines = results_file.read_csv(path)
+    assert list(lines[0]) == [
+        *["benchmark", "contender", "measure", "unit", "against", "rounds"],
+        *["median", "q1", "q3", "low", "high", "target", "outcome", "note"],
+        *["tensorflow", "batch_size", "date", "git_commit", "command", "cpu", "cores", "threads"],
+    ]
+    assert [(line["median"], line["against"]) for line in lines] == [
+        *[("2.0", ""), ("0.625", "theirs"), ("", "")]
+    ]
+    assert lines[0]["command"] == "shimzoo benchmark x --out 'a b.csv'"
+    assert lines[2]["note"].startswith("not installed")
+    assert int(lines[0]["cores"]) >= 1
+    assert lines[0]["cpu"]
+
+
+def test_a_file_that_can_not_be_written_whole_stays_as_it_was(tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_text("old")
+
+    class Unwritable:
+        def __str__(self):
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        results_file.write_csv(path, [{"measure": 1}, {"measure": Unwritable()}], {})
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_results_go_to_what_a_link_names_and_to_devices(tmp_path):
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    real.write_text("old")
+    link.symlink_to(real)
+    results_file.check_writable(link)
+    results_file.write_csv(link, [{"measure": 1}], {})
+    assert link.is_symlink()
+    assert real.read_text().split() == ["measure", "1"]
+    device = pathlib.Path(os.devnull)
+    results_file.check_writable(device)
+    results_file.write_csv(device, [{"measure": 1}], {})
+    assert device.is_char_device()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b"measure,git_commit\n1,2,3\n"]
+)
+def test_other_files_are_refused(tmp_path, content):
+    (tmp_path / "x.csv").write_bytes(content)
+    with pytest.raises(ValueError, match="holds no results: give a file"):
+        results_file.read_csv(tmp_path / "x.csv")
+
+
+def test_the_table_fits_a_terminal_and_says_why_a_number_is_missing():
+    console = rich.console.Console(width=80)
+    judged = [FOUND[0], dataclasses.replace(FOUND[1], bound=AT_LEAST), FOUND[2]]
+    with console.capture() as capture:
+        report.show(console, judged, {"training": "training step, ms"}, ["as it is"])
+    text = capture.get()
+    assert "…" not in text
+    assert [line.split() for line in text.splitlines()][1:5] == [
+        ["training", "step,", "ms"],
+        ["ours", "2.00", "1.50..2.50", "1.00..3.00"],
+        ["/", "theirs", "0.625", "0.562..0.688", "0.500..0.750", "≥", "0.95", "missed"],
+        ["theirs", "-"],
+    ]
+    last = [line.strip() for line in text.splitlines()][-2:]
+    assert last == ["as it is", "theirs: not installed: pip install [theirs]"]

@@ -1,0 +1,112 @@
+"""What all benchmarks are: they measure, tell what they found, and end in the same ways."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import rich.console
+
+from . import report, results_file, rows
+from .rows import Row
+
+# As after a signal.
+INTERRUPTED = 128 + signal.SIGINT
+
+
+class Measuring(abc.ABC):
+    """A benchmark's run, and what it has measured so far.
+
+    Attributes:
+        name: the benchmark's name.
+        titles: by measure what it is called, with its unit.
+        subjects: the contenders that it is about: without a number of each the run has failed.
+        facts: by contender, what the numbers depend on.
+    """
+
+    name: str
+    titles: Mapping[str, str]
+    subjects: Sequence[str]
+    facts: dict[str, dict[str, Any]]
+
+    @abc.abstractmethod
+    def measure(self, rounds: int) -> None:
+        """Measures everything of all contenders.
+
+        Args:
+            rounds: how often each time is measured, 1 or more.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; what was measured stays.
+        """
+
+    @abc.abstractmethod
+    def rows(self) -> list[Row]:
+        """What was measured so far, and a row with the reason for what could not be."""
+
+    @abc.abstractmethod
+    def notes(self) -> list[str]:
+        """What is said below the table."""
+
+    def lines(self, found: Sequence[Row]) -> list[dict[str, Any]]:
+        """Rows as lines of the CSV file."""
+        return rows.lines(found, self.name, self.facts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a run ended.
+
+    Args:
+        exit_code: 0; 1 where a subject has no number; `INTERRUPTED` after Ctrl-C.
+        is_written: whether the CSV file has its results.
+    """
+
+    exit_code: int
+    is_written: bool
+
+
+def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> Ending:
+    """Measures, prints the table, and writes the CSV file.
+
+    After Ctrl-C both have what was measured until then. Without a single number the file stays as
+    it was.
+
+    Args:
+        measuring: the benchmark's run.
+        rounds: how often each time is measured, 1 or more.
+        out: CSV file for the results, replaced where it exists; None: no file.
+
+    Raises:
+        ValueError: `rounds` is less than 1.
+        OSError: `out` can't be written.
+    """
+    if rounds < 1:
+        raise ValueError(f"rounds={rounds}: must be 1 or more.")
+    if out is not None:
+        results_file.check_writable(out)
+    origin = results_file.origin()
+    is_complete = True
+    try:
+        measuring.measure(rounds)
+    except KeyboardInterrupt:
+        is_complete = False
+    found = measuring.rows()
+    judged = rows.judged(found, [origin | line for line in measuring.lines(found)])
+    measured = {row.contender for row in judged if row.summary is not None}
+    is_written = out is not None and bool(measured)
+    if is_written:
+        results_file.write_csv(out, measuring.lines(judged), origin)
+    notes = measuring.notes()
+    if not is_complete:
+        notes.append("interrupted: this was measured so far")
+    if out is not None and not is_written:
+        notes.append(f"nothing was measured: '{out}' is not written")
+    report.show(rich.console.Console(), judged, measuring.titles, notes)
+    if not is_complete:
+        return Ending(INTERRUPTED, is_written)
+    return Ending(0 if measured.issuperset(measuring.subjects) else 1, is_written)
