@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
+from ..regularizers import L2
 from . import published, variants
 
 
@@ -19,8 +20,8 @@ def regularized(options: variants.Options) -> dict[str, Any]:
     return {
         "kernel_initializer": keras.initializers.GlorotUniform(),
         "bias_initializer": "zeros",
-        "kernel_regularizer": keras.regularizers.L2(options.weight_decay / 2),
-        "bias_regularizer": keras.regularizers.L2(options.weight_decay / 2),
+        "kernel_regularizer": L2(options.weight_decay / 2),
+        "bias_regularizer": L2(options.weight_decay / 2),
     }
 
 

@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
+from ..regularizers import L2
 from . import published, variants
 
 shim.install()
@@ -65,8 +66,8 @@ def regularized(options: variants.Options) -> dict[str, Any]:
     return {
         "kernel_initializer": keras.initializers.GlorotUniform(),
         "bias_initializer": "zeros",
-        "kernel_regularizer": keras.regularizers.L2(options.weight_decay / 2),
-        "bias_regularizer": keras.regularizers.L2(options.weight_decay / 2),
+        "kernel_regularizer": L2(options.weight_decay / 2),
+        "bias_regularizer": L2(options.weight_decay / 2),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
+from ..regularizers import L2
 from . import published, variants
 
 
@@ -21,7 +22,7 @@ def variance_scaling() -> keras.Initializer:
 
 def l2(weight_decay: float) -> keras.Regularizer:
     """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
-    return keras.regularizers.L2(weight_decay / 2)
+    return L2(weight_decay / 2)
 
 
 class Conv(keras.layers.Conv2D):

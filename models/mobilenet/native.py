@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
+from ..regularizers import L2
 from . import published, variants
 
 
@@ -20,7 +21,7 @@ def truncated_normal() -> keras.Initializer:
 
 def l2(weight_decay: float) -> keras.Regularizer:
     """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
-    return keras.regularizers.L2(weight_decay / 2)
+    return L2(weight_decay / 2)
 
 
 def batch_norm(options: variants.Options, dtype: Any) -> BatchNorm:

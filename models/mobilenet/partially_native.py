@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
+from ..regularizers import L2
 from . import published, variants
 
 shim.install()
@@ -50,7 +51,7 @@ def truncated_normal() -> keras.Initializer:
 
 def l2(weight_decay: float) -> keras.Regularizer:
     """TF-Slim's `l2_regularizer`: `weight_decay * sum(w ** 2) / 2`, and Keras' L2 has no half."""
-    return keras.regularizers.L2(weight_decay / 2)
+    return L2(weight_decay / 2)
 
 
 def batch_norm(options: variants.Options, dtype: Any) -> BatchNorm:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
+from ..regularizers import L2
 from . import published, variants
 
 
@@ -45,7 +46,7 @@ class Conv(keras.layers.Conv2D):
             use_bias=not norm,
             kernel_initializer=truncated_normal(),
             # TF-Slim's is `weight_decay * sum(w ** 2) / 2`, and Keras' has no half.
-            kernel_regularizer=keras.regularizers.L2(options.weight_decay / 2),
+            kernel_regularizer=L2(options.weight_decay / 2),
             bias_initializer="zeros",
             dtype=dtype,
             name=name,

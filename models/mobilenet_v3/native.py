@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
+from ..regularizers import L2
 from . import architectures, published, variants
 
 
@@ -54,7 +55,7 @@ class Conv(keras.layers.Layer):
             shape=(self.size, self.size, depth_in, 1 if depthwise else self.filters),
             initializer=keras.initializers.TruncatedNormal(0.0, variants.INITIALIZER_STDDEV),
             # TF-Slim's `l2_regularizer` halves the sum of the squares, Keras' L2 does not.
-            regularizer=None if depthwise else keras.regularizers.L2(self.weight_decay / 2),
+            regularizer=None if depthwise else L2(self.weight_decay / 2),
         )
         if self.batch_norm is not None:
             self.batch_norm.build((None, None, None, self.filters or depth_in))

@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
+from ..regularizers import L2
 from . import published, variants
 
 shim.install()
@@ -88,7 +89,7 @@ class Conv(keras.layers.Conv2D):
             use_bias=not norm,
             kernel_initializer=variance_scaling(),
             # TF-Slim's is `weight_decay * sum(w ** 2) / 2`, and Keras' has no half.
-            kernel_regularizer=keras.regularizers.L2(options.weight_decay / 2),
+            kernel_regularizer=L2(options.weight_decay / 2),
             dtype=dtype,
             name=name,
         )

@@ -93,11 +93,9 @@ def test_a_decoded_window_is_that_part_of_the_whole(height, width, data, ending)
     top = data.draw(st.integers(0, height - 1))
     left = data.draw(st.integers(0, width - 1))
     size = [data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))]
-    whole = images.decode(tf.constant(encoded), 1).numpy()
+    whole = images.decode(tf.constant(encoded), 255).numpy()
     assert images.image_size(tf.constant(encoded)).numpy().tolist() == [height, width]
-    window = images.decode_window(
-        tf.constant(encoded), tf.constant([top, left]), tf.constant(size), 1
-    )
+    window = images.decode_window(tf.constant(encoded), tf.constant([top, left]), tf.constant(size))
     np.testing.assert_array_equal(window, whole[top : top + size[0], left : left + size[1]])
 
 
@@ -118,6 +116,18 @@ def test_resizing_is_tf1s_by_its_definition(height, width, new_height, new_width
     expected = interpolated(expected, new_width).swapaxes(0, 1)
     resized = images.resize_bilinear(tf.constant(pixels), new_height, new_width)
     np.testing.assert_allclose(resized, expected, atol=1e-5)
+
+
+@hypothesis.settings(max_examples=50)
+@hypothesis.given(st.floats(0, 3, width=32), st.integers(0, 1000))
+def test_saturation_is_that_of_tensorflow(factor, seed):
+    pixels = np.random.default_rng(seed).uniform(-0.2, 1.2, [8, 8, 3]).astype(np.float32)
+    # Grey, black, and two channels alike.
+    pixels[0] = pixels[0, :, :1]
+    pixels[1] = 0
+    pixels[2, :, 1] = pixels[2, :, 0]
+    actual = images.adjust_saturation(tf.constant(pixels), factor)
+    np.testing.assert_allclose(actual, tf.image.adjust_saturation(pixels, factor), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", preprocessing.PREPROCESSINGS)
@@ -153,7 +163,7 @@ def test_crops_of_inception_have_slims_areas_and_proportions(monkeypatch):
     monkeypatch.setattr(
         images,
         "decode_window",
-        lambda image, begin, size, max_value: seen.append((begin.numpy(), size.numpy())) or image,
+        lambda image, begin, size: seen.append((begin.numpy(), size.numpy())) or image,
     )
     image = positions(200, 300)
     for seed in seeds(400):

@@ -39,19 +39,16 @@ def decode(image: tf.Tensor, max_value: float) -> tf.Tensor:
     return _as_float(_decoded(image) if image.dtype == tf.string else image, max_value)
 
 
-def decode_window(
-    image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor, max_value: float
-) -> tf.Tensor:
+def decode_window(image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """A part of the image; of a JPEG no more than that is decoded.
 
     Args:
         image: As `Preprocessing` has it.
         begin: int32 `[2]`, the part's first row and column.
         size: int32 `[2]`, its height and width.
-        max_value: What the brightest pixel becomes: 1 or 255.
 
     Returns:
-        float32 `[size[0], size[1], 3]` from 0 to `max_value`.
+        `[size[0], size[1], 3]`, uint8 of an encoded image, and else of the image's own type.
     """
 
     def window(pixels: tf.Tensor) -> tf.Tensor:
@@ -59,25 +56,24 @@ def decode_window(
         return tf.ensure_shape(part, [None, None, pixels.shape[-1]])
 
     if image.dtype != tf.string:
-        return _as_float(window(image), max_value)
-    pixels = tf.cond(
+        return _in_three_channels(window(image))
+    return tf.cond(
         tf.io.is_jpeg(image),
         lambda: _decoded_jpeg_window(image, begin, size),
         lambda: window(_decoded(image)),
     )
-    return _as_float(pixels, max_value)
 
 
 def resize_bilinear(pixels: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """Resizes as TF1 did by default: corners of pixels are aligned, not their centres.
 
     Args:
-        pixels: float32 `[H, W, 3]`.
+        pixels: uint8 or float32 `[H, W, 3]`.
         height: The new height, an int32 scalar.
         width: The new width likewise.
 
     Returns:
-        float32 `[height, width, 3]`.
+        float32 `[height, width, 3]`, values as in `pixels`.
     """
     resized = tf.raw_ops.ResizeBilinear(
         images=pixels[tf.newaxis],
@@ -86,6 +82,27 @@ def resize_bilinear(pixels: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> t
         half_pixel_centers=False,
     )
     return resized[0]
+
+
+def adjust_saturation(pixels: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """As `tf.image.adjust_saturation`, without its way through hue, saturation and value.
+
+    Args:
+        pixels: float32 `[H, W, 3]`; of any scale, and negative too.
+        factor: What the saturation is multiplied by, a float32 scalar, 0 or more.
+
+    Returns:
+        The same shape and type.
+    """
+    red, green, blue = tf.unstack(pixels, axis=-1)
+    value = tf.maximum(red, tf.maximum(green, blue))
+    chroma = value - tf.minimum(red, tf.minimum(green, blue))
+    # Hue and value stay if every channel's distance to the brightest one is multiplied: by the
+    # factor, or by less where the saturation, chroma / value, would pass 1.
+    factor = tf.where(factor * chroma > value, tf.math.divide_no_nan(value, chroma), factor)
+    # Below black there is no saturation.
+    factor = tf.where(value > 0, factor, 0.0)
+    return value[..., tf.newaxis] - (value[..., tf.newaxis] - pixels) * factor[..., tf.newaxis]
 
 
 def _decoded_jpeg_window(image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -103,9 +120,12 @@ def _decoded(image: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(pixels, [None, None, 3])
 
 
+def _in_three_channels(pixels: tf.Tensor) -> tf.Tensor:
+    return tf.image.grayscale_to_rgb(pixels) if pixels.shape[-1] == 1 else pixels
+
+
 def _as_float(pixels: tf.Tensor, max_value: float) -> tf.Tensor:
-    if pixels.shape[-1] == 1:
-        pixels = tf.image.grayscale_to_rgb(pixels)
+    pixels = _in_three_channels(pixels)
     if pixels.dtype == tf.uint8 and max_value == 255:
         return tf.cast(pixels, tf.float32)
     pixels = tf.image.convert_image_dtype(pixels, tf.float32)

@@ -6,6 +6,7 @@ Every number is from research/slim/preprocessing/inception_preprocessing.py in t
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -17,9 +18,13 @@ _MIN_OBJECT_COVERED = 0.1
 _ASPECT_RATIOS = (0.75, 1.33)
 _AREAS = (0.05, 1.0)
 _MAX_ATTEMPTS = 100
-_MAX_BRIGHTNESS_DELTA = 32 / 255
-_MAX_HUE_DELTA = 0.2
-_SATURATIONS = _CONTRASTS = (0.5, 1.5)
+# Added, or multiplied by.
+_AMOUNTS = {
+    "brightness": (-32 / 255, 32 / 255),
+    "saturation": (0.5, 1.5),
+    "hue": (-0.2, 0.2),
+    "contrast": (0.5, 1.5),
+}
 _WHOLE_IMAGE = ((0.0, 0.0, 1.0, 1.0),)
 
 # One of the orders is drawn for each image.
@@ -56,12 +61,20 @@ class Inception(Preprocessing):
             max_attempts=_MAX_ATTEMPTS,
             use_image_if_no_bounding_boxes=True,
         )
-        pixels = images.decode_window(image, begin[:2], extent[:2], max_value=1)
-        pixels = tf.ensure_shape(self._resized(pixels, size, resize_seed), [size, size, 3])
-        pixels = tf.image.stateless_random_flip_left_right(pixels, flip_seed)
+        resize = functools.partial(self._resized, size=size, seed=resize_seed)
+        pixels = _resized_window(image, begin[:2], extent[:2], size, resize)
+        changes = self._orders[0]
+        amounts = {
+            change: tf.random.stateless_uniform([], own_seed, *_AMOUNTS[change])
+            for change, own_seed in zip(changes, seeds(color_seed, len(changes)), strict=True)
+        }
+        is_flipped = tf.random.stateless_uniform([], flip_seed) < 0.5
         order = tf.random.stateless_uniform([], order_seed, 0, len(self._orders), tf.int32)
-        changed = [functools.partial(_recolored, pixels, o, color_seed) for o in self._orders]
-        return tf.clip_by_value(tf.switch_case(order, changed), 0.0, 1.0)
+        changed = [
+            functools.partial(_flipped_and_recolored, pixels, is_flipped, amounts, o)
+            for o in self._orders
+        ]
+        return tf.switch_case(order, changed)
 
     def crop(self, image: tf.Tensor, size: int) -> tf.Tensor:
         """As `Preprocessing.crop`, values in [0, 1]."""
@@ -69,8 +82,8 @@ class Inception(Preprocessing):
         # As `tf.image.central_crop` rounds.
         begin = tf.cast((whole - whole * _CENTRAL_FRACTION) / 2, tf.int32)
         extent = tf.cast(whole, tf.int32) - 2 * begin
-        pixels = images.decode_window(image, begin, extent, max_value=1)
-        return tf.ensure_shape(images.resize_bilinear(pixels, size, size), [size, size, 3])
+        resize = functools.partial(images.resize_bilinear, height=size, width=size)
+        return _resized_window(image, begin, extent, size, resize)
 
     def normalize(self, pixels: tf.Tensor) -> tf.Tensor:
         """From [0, 1] to [-1, 1]."""
@@ -89,22 +102,39 @@ class InceptionFull(Inception):
         given = {"images": pixels[tf.newaxis], "size": [size, size], "align_corners": False}
         ways = (
             lambda: images.resize_bilinear(pixels, size, size),
-            lambda: tf.raw_ops.ResizeNearestNeighbor(**given)[0],
+            lambda: tf.cast(tf.raw_ops.ResizeNearestNeighbor(**given)[0], tf.float32),
             lambda: tf.raw_ops.ResizeBicubic(**given)[0],
             lambda: tf.raw_ops.ResizeArea(**given)[0],
         )
         return tf.switch_case(tf.random.stateless_uniform([], seed, 0, len(ways), tf.int32), ways)
 
 
-def _recolored(pixels: tf.Tensor, order: tuple[str, ...], seed: tf.Tensor) -> tf.Tensor:
-    change = tf.image
-    for what, own_seed in zip(order, seeds(seed, len(order)), strict=True):
-        if what == "brightness":
-            pixels = change.stateless_random_brightness(pixels, _MAX_BRIGHTNESS_DELTA, own_seed)
-        elif what == "saturation":
-            pixels = change.stateless_random_saturation(pixels, *_SATURATIONS, own_seed)
-        elif what == "hue":
-            pixels = change.stateless_random_hue(pixels, _MAX_HUE_DELTA, own_seed)
-        else:
-            pixels = change.stateless_random_contrast(pixels, *_CONTRASTS, own_seed)
-    return pixels
+def _resized_window(
+    image: tf.Tensor,
+    begin: tf.Tensor,
+    extent: tf.Tensor,
+    size: int,
+    resize: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """A part of the image after resizing: float32 `[size, size, 3]` in [0, 1]."""
+    pixels = images.decode_window(image, begin, extent)
+    resized = tf.ensure_shape(resize(pixels), [size, size, 3])
+    # Pixels stay bytes until there are fewer of them.
+    return resized / 255.0 if pixels.dtype == tf.uint8 else resized
+
+
+# XLA makes one pass over the pixels of what are a dozen op by op.
+@tf.function(jit_compile=True)
+def _flipped_and_recolored(
+    pixels: tf.Tensor, is_flipped: tf.Tensor, amounts: dict[str, tf.Tensor], order: tuple[str, ...]
+) -> tf.Tensor:
+    changes = {
+        "brightness": tf.add,
+        "saturation": images.adjust_saturation,
+        "hue": tf.image.adjust_hue,
+        "contrast": tf.image.adjust_contrast,
+    }
+    pixels = tf.where(is_flipped, pixels[:, ::-1], pixels)
+    for change in order:
+        pixels = changes[change](pixels, amounts[change])
+    return tf.clip_by_value(pixels, 0.0, 1.0)
