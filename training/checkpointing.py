@@ -95,9 +95,11 @@ class RunCheckpoint:
     Args:
         model: The model as it is trained.
         position: How far the run has come.
-        directory: Where checkpoints are saved.
+        directory: Where this process saves. If that is not `source`, it only takes its part in
+            saving what all processes share: what it writes is deleted at once, and the run's
+            checkpoints, the list of them included, are left to the process that they belong to.
         keep: How many of the newest are kept.
-        source: Where they are restored from.
+        source: Where the run's checkpoints are.
         before_save: Called before each save, to let steps come to their end that are under way, and
             to complete the position.
     """
@@ -115,6 +117,7 @@ class RunCheckpoint:
         self._source = source
         self._before_save = before_save
         self._directory = directory
+        self._owns_files = directory == source
         self._keep = keep
         # Of the newest checkpoint; None while there is none.
         self._step: int | None = None
@@ -156,6 +159,8 @@ class RunCheckpoint:
             self._steps = [each for each in self._steps if each != step] + [step]
             self._write_list()
             self._delete_old()
+            if not self._owns_files:
+                self._delete(step)
 
     def keep_as_tested(self) -> None:
         """Keeps the checkpoint of this very step, which passed its test, until another one has."""
@@ -209,9 +214,9 @@ class RunCheckpoint:
             self._tested_step = max(passed, default=None)
             # Those from after it are of no use any more, and so the first to go.
             self._steps = _up_to(step, whole)
-            if self._directory == self._source:
+            if self._owns_files:
                 self._move_away(damaged)
-                self._write_list()
+            self._write_list()
             if damaged:
                 why = f"as {_named(damaged)} damaged, and now in '{self._source / _DAMAGED}'"
             return f"'{path}', {why}"
@@ -254,6 +259,8 @@ class RunCheckpoint:
 
     def _write_list(self) -> None:
         """Writes the file by which TensorFlow knows the checkpoints, and the newest of them."""
+        if not self._owns_files:
+            return
         file = self._directory / "checkpoint"
         if not self._steps:
             file.unlink(missing_ok=True)

@@ -141,13 +141,45 @@ def test_where_none_is_whole_nothing_is_moved(make, tmp_path):
 def test_another_process_that_only_reads_them_moves_nothing(make, tmp_path):
     save(make(), 3, 10)
     cut_off(tmp_path, 10)
-    own = tmp_path / "own"
-    process = make(own)
+    process = make(tmp_path / "own")
     process[1].restore()
     assert process[0].step == 3
     assert steps_in(tmp_path) == {3, 10}
-    save(process, 17)
-    assert steps_in(own) == {17}
+
+
+def test_another_process_takes_its_part_in_a_save_and_keeps_nothing_of_it(make, tmp_path):
+    owner, other = make(), make(tmp_path / "own")
+    for process in (owner, other):
+        save(process, 3, 10, 17)
+    assert steps_in(tmp_path) == {10, 17}
+    assert not [path for path in (tmp_path / "own").rglob("*") if path.is_file()]
+    assert other[1].newest == owner[1].newest
+
+
+def test_resumed_amid_a_test_another_process_goes_on_before_it_saves(make, tmp_path):
+    process = make()
+    save(process, 10)
+    process[1].keep_as_tested()
+    save(process, 15, 20)
+    for directory in (tmp_path / "own", tmp_path):
+        assert steps_in(tmp_path) == {10, 15, 20}
+        process = make(directory)
+        process[1].restore(tested={10})
+        process[1].save()
+        process[1].keep_as_tested()
+        assert process[1].newest_tested == str(tmp_path / "step-20")
+    assert steps_in(tmp_path) == {15, 20}
+
+
+def test_what_another_process_finds_ruined_is_left_to_the_owner(make, tmp_path):
+    save(make(), 3, 10)
+    for directory in (tmp_path / "own", tmp_path):
+        assert steps_in(tmp_path) == {3, 10}
+        process = make(directory)
+        process[1].restore()
+        process[1].fall_back()
+        assert process[1].newest == str(tmp_path / "step-3")
+    assert steps_in(tmp_path) == {3}
 
 
 @pytest.mark.parametrize("error", [tf.errors.ResourceExhaustedError, MemoryError])
