@@ -174,7 +174,7 @@ def _train_placed(
         bar = ProgressBar(console, position, throughput, config.epochs)
         profile = Profile(position, config, written.tensorboard)
         signals = stop_on_signals(placement.stop_request)
-        with signals as request, failures_named(position, directory, config, placement.cluster):
+        with signals, failures_named(position, directory, config, placement.cluster):
             bad_loss = callbacks.StopOnBadLoss(
                 position, config.learning_rate, checkpoint, directory
             )
@@ -192,7 +192,7 @@ def _train_placed(
                 callbacks.SaveCheckpoints(
                     checkpoint,
                     position,
-                    request,
+                    placement,
                     bad_loss,
                     throughput,
                     directory,

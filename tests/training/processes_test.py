@@ -95,12 +95,20 @@ def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_rep
     alone, tmp_path
 ):
     out = tmp_path / "run"
-    # With an epoch's last step, one of them is told to stop: both do, before the test.
-    chief = job(out, SPREAD, recipe="demo")
+    # With an epoch's last step, one of them is told to stop: both do, before the test. The other one
+    # is not left alone with its writing, as schedulers end all where one has ended.
+    chief = job(out, SPREAD, recipe="demo", list_after_s=10.0)
     preempted = job(out, SPREAD, recipe="demo", step=5, signal=signal.SIGTERM)
-    results = processes.run_cluster([chief, preempted], ["worker"] * 2)
+
+    def wait_for_the_second(running):
+        running[1].wait(processes.DEADLINE_S)
+        saved = out / "checkpoints"
+        assert tf.train.latest_checkpoint(str(saved)) == str(saved / "step-5")
+
+    results = processes.run_cluster(
+        [chief, preempted], ["worker"] * 2, meanwhile=wait_for_the_second
+    )
     assert [code for code, _ in results] == [128 + signal.SIGTERM] * 2, results
-    assert (out / "checkpoints" / "step-5.index").exists()
     assert not (out / "metrics.jsonl").exists()
     # Amid the next epoch's test, the first one is told; that epoch has checkpoints in its midst.
     often = SPREAD | {"save_every": 0.0}
