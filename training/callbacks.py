@@ -200,6 +200,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
             self._stop(signal_number)
 
     def _save(self) -> None:
+        # A step that is still under way can ruin weights after they were looked at.
+        self._placement.finish_steps()
         self._bad_loss.check_weights()
         self._checkpoint.save()
         self._saved_at = time.monotonic()

@@ -100,8 +100,7 @@ class RunCheckpoint:
             checkpoints, the list of them included, are left to the process that they belong to.
         keep: How many of the newest are kept.
         source: Where the run's checkpoints are.
-        before_save: Called before each save, to let steps come to their end that are under way, and
-            to complete the position.
+        before_save: Called before each save, to complete the position.
     """
 
     def __init__(

@@ -153,7 +153,7 @@ def _train_placed(
             written.checkpoints,
             config.keep,
             directory.checkpoints,
-            functools.partial(_before_save, placement, position, run_input),
+            functools.partial(_complete, position, placement, run_input),
         )
         origin = _restore(checkpoint, position, directory, written) if resume else None
         run_input.take_up_bad(position.step, position.bad)
@@ -250,9 +250,8 @@ def _written(directory: RunDirectory, is_chief: bool) -> Iterator[RunDirectory]:
         yield RunDirectory(folder)
 
 
-def _before_save(placement: Placement, position: Position, run_input: RunInput) -> None:
+def _complete(position: Position, placement: Placement, run_input: RunInput) -> None:
     """Makes the run's position whole; called by all processes, as they save together."""
-    placement.finish_steps()
     position.bad = placement.union(run_input.bad_until(position.step))
 
 
