@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -16,6 +17,16 @@ from .training_model import TrainingModel
 _NAME = "step"
 # Where damaged ones are put, below the others.
 _DAMAGED = "damaged"
+# What TensorFlow says of files that are cut off, changed, or there in part; of most that its reader
+# of indexes meets it says no more than `OpError`.
+_OF_DAMAGE = (
+    tf.errors.OpError,
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.OutOfRangeError,
+)
+_READ_BYTES = 1 << 24
 
 
 class Position(tf.train.experimental.PythonState):
@@ -193,6 +204,9 @@ class RunCheckpoint:
 
         Raises:
             ValueError: All checkpoints are damaged.
+            OSError: One can't be read now.
+            tf.errors.OpError: One can't be restored, for what is no damage of its files: a process
+                was lost, or memory does not suffice.
         """
         why = "which the file 'checkpoint' beside it names"
         named = tf.train.latest_checkpoint(str(self._source))
@@ -230,11 +244,20 @@ class RunCheckpoint:
         """Restores a checkpoint; returns whether it was whole."""
         try:
             self._checkpoint.restore(path).assert_consumed()
-        except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError):
-            raise  # It may well be whole.
-        except (tf.errors.OpError, AssertionError, IndexError, ValueError):
+        except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+            if isinstance(error, tf.errors.OpError) and type(error) not in _OF_DAMAGE:
+                raise  # It may well be whole.
+            self._read(path)
             return False
         return True
+
+    def _read(self, path: str) -> None:
+        """Raises OSError where files can't be read, which TensorFlow doesn't tell from damage."""
+        for file in self._source.glob(f"{pathlib.Path(path).name}.*"):
+            # One that another process has moved away meanwhile is no more there for this one.
+            with contextlib.suppress(FileNotFoundError), open(file, "rb") as content:
+                while content.read(_READ_BYTES):
+                    pass
 
     def _move_away(self, damaged: list[str]) -> None:
         for path in damaged:

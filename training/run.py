@@ -22,7 +22,7 @@ from .continuation import check_same_data
 from .curve import draw_curve
 from .datasets import load_dataset
 from .ema import TestAverages
-from .failures import failures_named, losses_named
+from .failures import failures_named, losses_named, restoring_named
 from .input_check import check_input
 from .input_pipeline import steps_per_epoch
 from .interruption import stop_on_signals
@@ -82,7 +82,8 @@ def train(
             out.
         OSError: The directory can't be used as asked: see `run_directory.choose`.
         MemoryError: The batch is too large for the machine.
-        TrainingFailed: The disk was full on the way, or a process was lost; `resume` continues.
+        TrainingFailed: The disk was full on the way, checkpoints could not be read, or a process
+            was lost; `resume` continues.
         FloatingPointError: The loss is NaN or infinite; names the step and the last checkpoint.
         TrainingInterrupted: SIGINT or SIGTERM; `resume` continues.
     """
@@ -155,7 +156,10 @@ def _train_placed(
             directory.checkpoints,
             functools.partial(_complete, position, placement, run_input),
         )
-        origin = _restore(checkpoint, position, directory, written) if resume else None
+        origin = None
+        if resume:
+            with restoring_named(directory, placement.cluster):
+                origin = _restore(checkpoint, position, directory, written)
         run_input.take_up_bad(position.step, position.bad)
         if resume and is_chief:
             directory.record_settings(config)

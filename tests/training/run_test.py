@@ -224,6 +224,20 @@ def test_without_a_whole_checkpoint_a_run_is_left_as_it_is(stopped, tmp_path):
     assert (stopped / "metrics.jsonl").read_text() == metrics
 
 
+def test_a_process_that_is_lost_while_a_run_is_resumed_is_no_damage(stopped, monkeypatch, capsys):
+    before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+
+    def restore(self, path):
+        raise tf.errors.UnavailableError(None, None, "failed to connect to all addresses")
+
+    monkeypatch.setattr(tf.train.Checkpoint, "restore", restore)
+    assert cli.main(["train", "--resume", "--out", str(stopped)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"The run in '{stopped}' can't be resumed now: failed to connect to all addr" in line
+    assert "--overwrite" not in line
+    assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before
+
+
 def test_without_a_state_file_the_newest_checkpoint_is_taken(stopped, stop_at, capsys):
     (stopped / "checkpoints" / "checkpoint").unlink()
     stop_at(14)
