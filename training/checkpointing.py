@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import keras
@@ -193,7 +194,8 @@ class RunCheckpoint:
     def restore(self, tested: Collection[int] = ()) -> str | None:
         """Puts the run back to its newest checkpoint that is whole.
 
-        Damaged ones are moved out of the way of those that are kept.
+        Damaged ones are moved out of the way of those that are kept, and what killed saves left is
+        deleted: no other process may be saving meanwhile.
 
         Args:
             tested: Training steps after which the run passed a test.
@@ -208,6 +210,8 @@ class RunCheckpoint:
             tf.errors.OpError: One can't be restored, for what is no damage of its files: a process
                 was lost, or memory does not suffice.
         """
+        if self._owns_files:
+            self._delete_leftovers()
         why = "which the file 'checkpoint' beside it names"
         named = tf.train.latest_checkpoint(str(self._source))
         found = sorted(self._found(), key=_step_of, reverse=True)
@@ -264,6 +268,12 @@ class RunCheckpoint:
             (self._source / _DAMAGED).mkdir(exist_ok=True)
             for file in self._source.glob(f"{pathlib.Path(path).name}.*"):
                 os.replace(file, self._source / _DAMAGED / file.name)
+
+    def _delete_leftovers(self) -> None:
+        for folder in self._directory.glob(f"{_NAME}-*_temp"):
+            shutil.rmtree(folder)
+        for file in self._directory.glob(f"{_NAME}-*.tempstate*"):
+            file.unlink()
 
     def _delete_old(self) -> None:
         """Deletes what is too much, but never the newest one that passed its test."""

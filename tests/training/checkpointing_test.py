@@ -253,6 +253,19 @@ def test_a_file_that_cannot_be_read_now_is_not_damaged(make, tmp_path, monkeypat
     assert steps_in(tmp_path) == {3, 10}
 
 
+def test_what_killed_saves_left_is_deleted_by_the_owner(make, tmp_path):
+    save(make(), 3, 10)
+    whole = {path.name for path in tmp_path.iterdir()}
+    part = tmp_path / "step-17_temp" / "part-00000-of-00001.data-00000-of-00001.tempstate7"
+    part.parent.mkdir()
+    for path in (part, tmp_path / "step-17.index.tempstate8"):
+        path.write_bytes(b"half of it")
+    make(tmp_path / "own")[1].restore()
+    assert part.exists()
+    make()[1].restore()
+    assert {path.name for path in tmp_path.iterdir()} == whole
+
+
 def test_without_a_list_those_that_are_there_make_one(make, tmp_path):
     save(make(), 3, 10)
     (tmp_path / "checkpoint").unlink()
