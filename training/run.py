@@ -16,6 +16,7 @@ import rich.console
 
 from . import callbacks, loop, measurements, servers, strategies
 from .bad_examples import ReportBadExamples
+from .calling import CallbackList
 from .checkpointing import Position, RunCheckpoint
 from .clusters import Cluster
 from .continuation import check_same_data
@@ -348,6 +349,6 @@ def _fit(
             steps_per_epoch=steps_each,
             validation_data=test,
             shuffle=False,  # The batches come in their order.
-            callbacks=called,
+            callbacks=CallbackList(called, add_history=True, model=model, epochs=end_epoch),
             verbose=0,
         )

@@ -1,8 +1,10 @@
 """A training run: its files, and that it goes on exactly where it was stopped."""
 
 import dataclasses
+import errno
 import functools
 import json
+import os
 import re
 import resource
 import shutil
@@ -267,21 +269,53 @@ def test_resumed_at_its_end_a_run_tells_what_it_had(whole, tmp_path):
     assert result.test_accuracy == whole.test_accuracy
 
 
-def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(tmp_path, capsys):
-    arguments = ["train", "--epochs", "1", "--batch-size", "50", "--out", str(tmp_path / "run")]
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))  # A checkpoint has 1.8 MB.
-    try:
+def limit_once(patch):
+    """Lets the first checkpoint be larger than a file may be, as no others are."""
+    write = tf.train.Checkpoint.write
+
+    def write_limited(self, path):
+        patch.setattr(tf.train.Checkpoint, "write", write)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))  # It has 1.8 MB.
+        try:
+            return write(self, path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    patch.setattr(tf.train.Checkpoint, "write", write_limited)
+
+
+def fill(patch):
+    def write(self, path):
+        raise tf.errors.ResourceExhaustedError(None, None, f"{path}.index; {FULL}")
+
+    patch.setattr(tf.train.Checkpoint, "write", write)
+
+
+FULL = os.strerror(errno.ENOSPC)
+
+
+@pytest.mark.parametrize(
+    ("refused", "reason"), [(limit_once, os.strerror(errno.EFBIG)), (fill, FULL)]
+)
+@pytest.mark.parametrize(("options", "steps"), [([], 2), (["--save-every", "0"], 1)])
+def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(
+    tmp_path, capsys, refused, reason, options, steps
+):
+    out = tmp_path / "run"
+    arguments = ["train", "--epochs", "1", "--batch-size", "50", *options, "--out", str(out)]
+    with pytest.MonkeyPatch.context() as patch:
+        refused(patch)
         assert cli.main(arguments) == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     captured = capsys.readouterr()
     assert "1 epoch of 2 steps" in captured.out
-    assert captured.err.startswith(
-        f"shimzoo: error: The run in '{tmp_path / 'run'}' failed after 2"
-    )
+    (line,) = captured.err.splitlines()
+    assert line.startswith(f"shimzoo: error: The run in '{out}' failed after {steps} of 2 steps: ")
+    assert line.endswith(f"{reason}. Once that is mended, --resume continues it.")
     assert cli.main([*arguments, "--resume"]) == 0
     assert "at the start, as the run has no checkpoint yet" in capsys.readouterr().out
+    saved = {path.suffix for path in (out / "checkpoints").iterdir()}
+    assert saved == {"", ".index", ".data-00000-of-00001"}
 
 
 def test_an_error_without_a_text_is_one_line_too(monkeypatch, tmp_path, capsys):
