@@ -19,7 +19,7 @@ from .bad_examples import ReportBadExamples
 from .calling import CallbackList
 from .checkpointing import Position, RunCheckpoint
 from .clusters import Cluster
-from .continuation import check_same_data
+from .continuation import check_same_data, tell_other_replicas
 from .curve import draw_curve
 from .datasets import load_dataset
 from .ema import TestAverages
@@ -33,7 +33,15 @@ from .progress import ProgressBar
 from .result import TrainResult
 from .run_directory import RunDirectory, choose
 from .run_input import RunInput
-from .run_record import count_parameters, describe_data, describe_recipe, record, start_lines
+from .run_record import (
+    count_parameters,
+    describe_data,
+    describe_placement,
+    describe_process,
+    describe_recipe,
+    record,
+    start_lines,
+)
 from .tensorboard import Profile, show_images
 from .train_config import TrainConfig
 from .training_model import (
@@ -66,8 +74,9 @@ def train(
         out: The directory; `runs/<model>-<stage>-<time>` if None. Unless it is new or empty,
             `resume` or `overwrite` is needed.
         resume: Continue the run in `out` exactly where it stopped: its final weights are those of
-            an uninterrupted run, dropout included. A finished run is left as it is, and its
-            result returned.
+            an uninterrupted run, dropout included, as long as strategy and number of replicas are
+            the same; where "auto" or a cluster leads to others, a line says so. A finished run is
+            left as it is, and its result returned.
         overwrite: Replace the run in `out`.
         recipe: Name of the recipe that `config` was made from, whose accuracy is told beside the
             run's; a run that is resumed has its own.
@@ -162,16 +171,20 @@ def _train_placed(
             with restoring_named(directory, placement.cluster):
                 origin = _restore(checkpoint, position, directory, written)
         run_input.take_up_bad(position.step, position.bad)
+        changed = None
         if resume and is_chief:
-            directory.record_settings(config)
+            part = {"step": position.step, **describe_placement(placement)}
+            changed = tell_other_replicas(directory.read_parts(), part)
+            directory.record_part(config, {**part, **describe_process()})
         if resume and not position.step:
             start_from = start_from_checkpoint(model, config)
         placement.check_same_step(position.step)
-        told = start_lines(config, model, dataset, steps, placement)
+        told: dict[str, str | None] = dict(start_lines(config, model, dataset, steps, placement))
         told["files"] = str(directory.path)
         if is_chief and (expected := directory.read_expected()) is not None:
             told["expected"] = f"test accuracy {expected}"
-        for name, text in (*told.items(), ("weights", start_from), ("resumed", origin)):
+        told |= {"weights": start_from, "resumed": origin, "changed": changed}
+        for name, text in told.items():
             if text:
                 console.print(f"{name:<9}{text}", markup=False)
 

@@ -95,7 +95,7 @@ def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_rep
     alone, tmp_path
 ):
     out = tmp_path / "run"
-    # With an epoch's last step, one of them is told to stop: both do, before the test. The other one
+    # With an epoch's last step, one of them is told to stop: both do, before the test. The other
     # is not left alone with its writing, as schedulers end all where one has ended.
     chief = job(out, SPREAD, recipe="demo", list_after_s=10.0)
     preempted = job(out, SPREAD, recipe="demo", step=5, signal=signal.SIGTERM)

@@ -157,7 +157,20 @@ def test_a_run_stopped_again_and_again_ends_as_an_uninterrupted_one(
     capsys.readouterr()
     result = train(CONFIG, out=out, resume=True)
     origin = f"resumed  after 13 of 18 steps, from '{out}/checkpoints/step-13', which the file"
-    assert origin in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert origin in told
+    assert "\nchanged " not in told
+    record = json.loads((out / "config.json").read_text())
+    assert [part["step"] for part in record["resumed"]] == [4, 6, 13]
+    for part in record["resumed"]:
+        names = ("strategy", "replicas", "cluster", "devices")
+        assert {name: part[name] for name in names} == {
+            name: record["resolved"][name] for name in names
+        }
+        assert part["versions"] == record["versions"]
+        assert part["git_revision"] == record["git_revision"]
+        assert part["command"]
+        assert part["started"] >= record["started"]
     for weight, expected in zip(final_weights(result), final_weights(whole), strict=True):
         np.testing.assert_array_equal(weight, expected)
     for line, expected in zip(without_times(out), without_times(whole.directory), strict=True):
@@ -224,6 +237,21 @@ def test_without_a_whole_checkpoint_a_run_is_left_as_it_is(stopped, tmp_path):
     with pytest.raises(ValueError, match="metrics of whole epochs and no checkpoint"):
         train(CONFIG, out=stopped, resume=True)
     assert (stopped / "metrics.jsonl").read_text() == metrics
+
+
+def test_on_other_replicas_a_run_says_that_it_does_not_go_on_exactly(stopped, stop_at, capsys):
+    path = stopped / "config.json"
+    record = json.loads(path.read_text())
+    record["resolved"] |= {"strategy": "mirrored", "replicas": 4}
+    path.write_text(json.dumps(record))
+    stop_at(14)
+    with pytest.raises(TrainingInterrupted):
+        train(CONFIG, out=stopped, resume=True)
+    assert re.search(
+        r"^changed  1 replica \(one_device\) now and 4 replicas \(mirrored\) before: each replica",
+        capsys.readouterr().out,
+        re.MULTILINE,
+    )
 
 
 def test_a_process_that_is_lost_while_a_run_is_resumed_is_no_damage(stopped, monkeypatch, capsys):
