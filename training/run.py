@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import pathlib
 import statistics
-import tempfile
 import time
-from collections.abc import Iterator
 
 import keras
 import rich.console
@@ -50,6 +47,7 @@ from .training_model import (
     create_training_model,
     start_from_checkpoint,
 )
+from .writing import place_to_write
 
 
 def train(
@@ -154,7 +152,7 @@ def _train_placed(
             config, len(dataset.class_names), steps * config.batch_size * config.epochs, accuracy
         )
     start_from = None if resume else start_from_checkpoint(model, config)
-    with _written(directory, is_chief) as written, written.in_use():
+    with place_to_write(directory, is_chief) as written:
         if not resume:
             written.create(record(config, model, dataset, steps, placement, followed), overwrite)
         position = Position(steps, config.epochs, [model.metrics[0], accuracy])
@@ -252,20 +250,6 @@ def _choose(
     if is_chief or out is None:
         return choose(config, out, resume, overwrite)
     return RunDirectory(out)
-
-
-@contextlib.contextmanager
-def _written(directory: RunDirectory, is_chief: bool) -> Iterator[RunDirectory]:
-    """Where this process writes.
-
-    Values of variables that all processes have a part of are gathered from all of them, so each has
-    to save when the chief does; what the others write is of no use.
-    """
-    if is_chief:
-        yield directory
-        return
-    with tempfile.TemporaryDirectory(prefix="shimzoo-worker-") as folder:
-        yield RunDirectory(folder)
 
 
 def _complete(position: Position, placement: Placement, run_input: RunInput) -> None:
