@@ -1,9 +1,4 @@
-"""What a run does after each step and epoch, as Keras callbacks.
-
-Keras calls them in the order of their list: the position first, because the others read it; saving
-before the averages take the weights' place for a test; and an epoch's line of metrics last, because
-it says that the epoch needs no other test.
-"""
+"""What a run does after each step and epoch, as Keras callbacks; `run_callbacks` orders them."""
 
 from __future__ import annotations
 
