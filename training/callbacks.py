@@ -1,9 +1,4 @@
-"""What a run does after each step and epoch, as Keras callbacks.
-
-Keras calls them in the order of their list: the position first, because the others read it; saving
-before the averages take the weights' place for a test; and an epoch's line of metrics last, because
-it says that the epoch needs no other test.
-"""
+"""What a run does after each step and epoch, as Keras callbacks; `run_callbacks` orders them."""
 
 from __future__ import annotations
 
@@ -15,8 +10,9 @@ import keras
 import tensorflow as tf
 
 from .checkpointing import Position, RunCheckpoint
-from .interruption import SAVE, StopRequest, TrainingInterrupted
+from .interruption import SAVE, TrainingInterrupted
 from .measurements import Throughput
+from .placement import Placement
 from .run_directory import RunDirectory
 from .training_model import TrainingModel
 
@@ -143,7 +139,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
     Args:
         checkpoint: What is saved.
         position: How far the run has come.
-        request: What a signal, or another process, asks for.
+        placement: The processes that save and stop together.
         bad_loss: What keeps ruined weights from being saved.
         throughput: What measures the steps, without the saving between them.
         directory: The run's directory.
@@ -157,7 +153,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self,
         checkpoint: RunCheckpoint,
         position: Position,
-        request: StopRequest,
+        placement: Placement,
         bad_loss: StopOnBadLoss,
         throughput: Throughput,
         directory: RunDirectory,
@@ -166,7 +162,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         super().__init__()
         self._checkpoint = checkpoint
         self._position = position
-        self._request = request
+        self._placement = placement
         self._bad_loss = bad_loss
         self._throughput = throughput
         self._directory = directory
@@ -178,7 +174,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         if not self._position.is_mid_epoch:
             return
         is_due = time.monotonic() - self._saved_at >= self._save_every
-        asked = self._request.signal_number(SAVE if is_due else None)
+        asked = self._placement.stop_request.signal_number(SAVE if is_due else None)
         if asked is None:
             return
         self._save()
@@ -195,16 +191,20 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
-        if (signal_number := self._request.signal_number()) is not None:
+        if (signal_number := self._placement.stop_request.signal_number()) is not None:
             self._stop(signal_number)
 
     def _save(self) -> None:
+        # A step that is still under way can ruin weights after they were looked at.
+        self._placement.finish_steps()
         self._bad_loss.check_weights()
         self._checkpoint.save()
         self._saved_at = time.monotonic()
         self._throughput.leave_out()
 
     def _stop(self, signal_number: int) -> None:
+        # Where one process ends, a scheduler kills the others, of which one may still be writing.
+        self._placement.wait_for_all()
         raise TrainingInterrupted(
             signal_number,
             self._position.step,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import keras
@@ -16,6 +18,16 @@ from .training_model import TrainingModel
 _NAME = "step"
 # Where damaged ones are put, below the others.
 _DAMAGED = "damaged"
+# What TensorFlow says of files that are cut off, changed, or there in part; of most that its reader
+# of indexes meets it says no more than `OpError`.
+_OF_DAMAGE = (
+    tf.errors.OpError,
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.OutOfRangeError,
+)
+_READ_BYTES = 1 << 24
 
 
 class Position(tf.train.experimental.PythonState):
@@ -95,11 +107,12 @@ class RunCheckpoint:
     Args:
         model: The model as it is trained.
         position: How far the run has come.
-        directory: Where checkpoints are saved.
+        directory: Where this process saves. If that is not `source`, it only takes its part in
+            saving what all processes share: what it writes is deleted at once, and the run's
+            checkpoints, the list of them included, are left to the process that they belong to.
         keep: How many of the newest are kept.
-        source: Where they are restored from.
-        before_save: Called before each save, to let steps come to their end that are under way, and
-            to complete the position.
+        source: Where the run's checkpoints are.
+        before_save: Called before each save, to complete the position.
     """
 
     def __init__(
@@ -115,6 +128,7 @@ class RunCheckpoint:
         self._source = source
         self._before_save = before_save
         self._directory = directory
+        self._owns_files = directory == source
         self._keep = keep
         # Of the newest checkpoint; None while there is none.
         self._step: int | None = None
@@ -156,6 +170,8 @@ class RunCheckpoint:
             self._steps = [each for each in self._steps if each != step] + [step]
             self._write_list()
             self._delete_old()
+            if not self._owns_files:
+                self._delete(step)
 
     def keep_as_tested(self) -> None:
         """Keeps the checkpoint of this very step, which passed its test, until another one has."""
@@ -178,7 +194,8 @@ class RunCheckpoint:
     def restore(self, tested: Collection[int] = ()) -> str | None:
         """Puts the run back to its newest checkpoint that is whole.
 
-        Damaged ones are moved out of the way of those that are kept.
+        Damaged ones are moved out of the way of those that are kept, and what killed saves left is
+        deleted: no other process may be saving meanwhile.
 
         Args:
             tested: Training steps after which the run passed a test.
@@ -189,7 +206,12 @@ class RunCheckpoint:
 
         Raises:
             ValueError: All checkpoints are damaged.
+            OSError: One can't be read now.
+            tf.errors.OpError: One can't be restored, for what is no damage of its files: a process
+                was lost, or memory does not suffice.
         """
+        if self._owns_files:
+            self._delete_leftovers()
         why = "which the file 'checkpoint' beside it names"
         named = tf.train.latest_checkpoint(str(self._source))
         found = sorted(self._found(), key=_step_of, reverse=True)
@@ -209,9 +231,9 @@ class RunCheckpoint:
             self._tested_step = max(passed, default=None)
             # Those from after it are of no use any more, and so the first to go.
             self._steps = _up_to(step, whole)
-            if self._directory == self._source:
+            if self._owns_files:
                 self._move_away(damaged)
-                self._write_list()
+            self._write_list()
             if damaged:
                 why = f"as {_named(damaged)} damaged, and now in '{self._source / _DAMAGED}'"
             return f"'{path}', {why}"
@@ -226,17 +248,32 @@ class RunCheckpoint:
         """Restores a checkpoint; returns whether it was whole."""
         try:
             self._checkpoint.restore(path).assert_consumed()
-        except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError):
-            raise  # It may well be whole.
-        except (tf.errors.OpError, AssertionError, IndexError, ValueError):
+        except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+            if isinstance(error, tf.errors.OpError) and type(error) not in _OF_DAMAGE:
+                raise  # It may well be whole.
+            self._read(path)
             return False
         return True
+
+    def _read(self, path: str) -> None:
+        """Raises OSError where files can't be read, which TensorFlow doesn't tell from damage."""
+        for file in self._source.glob(f"{pathlib.Path(path).name}.*"):
+            # One that another process has moved away meanwhile is no more there for this one.
+            with contextlib.suppress(FileNotFoundError), open(file, "rb") as content:
+                while content.read(_READ_BYTES):
+                    pass
 
     def _move_away(self, damaged: list[str]) -> None:
         for path in damaged:
             (self._source / _DAMAGED).mkdir(exist_ok=True)
             for file in self._source.glob(f"{pathlib.Path(path).name}.*"):
                 os.replace(file, self._source / _DAMAGED / file.name)
+
+    def _delete_leftovers(self) -> None:
+        for folder in self._directory.glob(f"{_NAME}-*_temp"):
+            shutil.rmtree(folder)
+        for file in self._directory.glob(f"{_NAME}-*.tempstate*"):
+            file.unlink()
 
     def _delete_old(self) -> None:
         """Deletes what is too much, but never the newest one that passed its test."""
@@ -254,6 +291,8 @@ class RunCheckpoint:
 
     def _write_list(self) -> None:
         """Writes the file by which TensorFlow knows the checkpoints, and the newest of them."""
+        if not self._owns_files:
+            return
         file = self._directory / "checkpoint"
         if not self._steps:
             file.unlink(missing_ok=True)

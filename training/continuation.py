@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .train_config import TrainConfig
@@ -61,6 +61,37 @@ def check_same_data(
             f"The run in '{path}' was started with other data: {'; '.join(differences)}. Put the "
             "dataset back as it was to resume it, or start a new run."
         )
+
+
+def tell_other_replicas(before: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> str | None:
+    """Says that a run goes on with other replicas, and so not exactly.
+
+    Args:
+        before: The parts of the run until now, in their order: "step", after which each began,
+            "replicas" and "strategy".
+        now: The same of the part that begins.
+
+    Returns:
+        A line for the user; None where all steps that count were taken on such replicas.
+    """
+    later = [*before[1:], now]
+    # What was trained after a step from which a later part began was given up.
+    ends = [min(part["step"] for part in later[number:]) for number in range(len(before))]
+    others = dict.fromkeys(
+        _replicas(part) for part, end in zip(before, ends, strict=True) if part["step"] < end
+    )
+    others.pop(_replicas(now), None)
+    if not others:
+        return None
+    return (
+        f"{_replicas(now)} now and {' and '.join(others)} before: each replica gets another share "
+        "of a batch, so the weights will not be those of a run that nothing stopped"
+    )
+
+
+def _replicas(part: Mapping[str, Any]) -> str:
+    number = part["replicas"]
+    return f"{number} replica{'' if number == 1 else 's'} ({part['strategy']})"
 
 
 def _difference(name: str, was: Any, now: Any) -> str:

@@ -58,6 +58,30 @@ def failures_named(
 
 
 @contextlib.contextmanager
+def restoring_named(directory: RunDirectory, cluster: Cluster | None) -> Iterator[None]:
+    """Turns what keeps a run from its checkpoints, which may well be whole, into a line.
+
+    Args:
+        directory: The run's directory.
+        cluster: Its processes, if they are several.
+
+    Raises:
+        MemoryError: There is not enough memory for them.
+        TrainingFailed: Files can't be read or written now, or another process is lost.
+    """
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if _OUT_OF_MEMORY.search(str(error)):
+            raise MemoryError(_line(error)) from error
+        raise TrainingFailed(
+            f"The run in '{directory.path}' can't be resumed now: "
+            f"{_loss(error, cluster) or _line(error)} The checkpoints are left as they are; "
+            "once that is mended, --resume continues it."
+        ) from error
+
+
+@contextlib.contextmanager
 def losses_named(cluster: Cluster | None) -> Iterator[None]:
     """Turns the loss of another process into a line, where a run has nothing to continue yet.
 

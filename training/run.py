@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
 import pathlib
-import statistics
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import keras
 import rich.console
 
-from . import callbacks, loop, measurements, servers, strategies
-from .bad_examples import ReportBadExamples
-from .checkpointing import Position, RunCheckpoint
+from . import servers, strategies
+from .checkpointing import Position
 from .clusters import Cluster
+from .console import make_console, tell
 from .continuation import check_same_data
-from .curve import draw_curve
-from .datasets import load_dataset
-from .ema import TestAverages
+from .datasets import Dataset, load_dataset
 from .failures import failures_named, losses_named
+from .fitting import fit
 from .input_check import check_input
 from .input_pipeline import steps_per_epoch
 from .interruption import stop_on_signals
+from .measurements import Throughput
+from .ongoing import OngoingRun
 from .optimizers import check_replicas
 from .placement import Placement
 from .progress import ProgressBar
 from .result import TrainResult
+from .resuming import checkpoint_of, go_on
+from .run_callbacks import run_callbacks
 from .run_directory import RunDirectory, choose
+from .run_end import finish
 from .run_input import RunInput
-from .run_record import count_parameters, describe_data, describe_recipe, record, start_lines
+from .run_record import describe_data, describe_recipe, record, start_lines
 from .tensorboard import Profile, show_images
 from .train_config import TrainConfig
 from .training_model import (
@@ -41,6 +41,7 @@ from .training_model import (
     create_training_model,
     start_from_checkpoint,
 )
+from .writing import place_to_write
 
 
 def train(
@@ -65,8 +66,9 @@ def train(
         out: The directory; `runs/<model>-<stage>-<time>` if None. Unless it is new or empty,
             `resume` or `overwrite` is needed.
         resume: Continue the run in `out` exactly where it stopped: its final weights are those of
-            an uninterrupted run, dropout included. A finished run is left as it is, and its
-            result returned.
+            an uninterrupted run, dropout included, as long as strategy and number of replicas are
+            the same; where "auto" or a cluster leads to others, a line says so. A finished run is
+            left as it is, and its result returned.
         overwrite: Replace the run in `out`.
         recipe: Name of the recipe that `config` was made from, whose accuracy is told beside the
             run's; a run that is resumed has its own.
@@ -82,7 +84,8 @@ def train(
             out.
         OSError: The directory can't be used as asked: see `run_directory.choose`.
         MemoryError: The batch is too large for the machine.
-        TrainingFailed: The disk was full on the way, or a process was lost; `resume` continues.
+        TrainingFailed: The disk was full on the way, checkpoints could not be read, or a process
+            was lost; `resume` continues.
         FloatingPointError: The loss is NaN or infinite; names the step and the last checkpoint.
         TrainingInterrupted: SIGINT or SIGTERM; `resume` continues.
     """
@@ -95,7 +98,7 @@ def train(
         _tell_of_the_wait(cluster)
         servers.serve_until_the_chief_ends(cluster)
         return None
-    console = rich.console.Console(highlight=False, soft_wrap=True, quiet=not is_chief)
+    console = make_console(is_quiet=not is_chief)
     directory = _choose(config, out, resume, overwrite, is_chief)
     if resume and (finished := directory.read_result()) is not None:
         console.print(
@@ -106,121 +109,95 @@ def train(
         _tell_of_the_wait(cluster)
     with losses_named(cluster):
         placement = strategies.place(resolved, cluster)
-        return _train_placed(
-            config, placement, directory, resume, overwrite, followed, console, start
-        )
+        asked = _Asked(config, directory, resume, overwrite, followed, console, start)
+        return _train_placed(asked, placement)
 
 
-def _train_placed(
-    config: TrainConfig,
-    placement: Placement,
-    directory: RunDirectory,
-    resume: bool,
-    overwrite: bool,
-    followed: dict[str, str | None] | None,
-    console: rich.console.Console,
-    start: float,
-) -> TrainResult | None:
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What `train` was asked for, as far as it got before the processes met."""
+
+    config: TrainConfig
+    directory: RunDirectory
+    resume: bool
+    overwrite: bool
+    recipe: dict[str, str | None] | None
+    console: rich.console.Console
+    start: float
+
+
+def _train_placed(asked: _Asked, placement: Placement) -> TrainResult | None:
     """What a run does once its processes have met."""
-    is_chief = placement.is_chief
-    placement.check_same_settings({**dataclasses.asdict(config), "resume": resume})
+    config, directory = asked.config, asked.directory
+    placement.check_same_settings({**dataclasses.asdict(config), "resume": asked.resume})
     check_replicas(config, placement.strategy.num_replicas_in_sync)
+    dataset, run_input = _load(asked, placement)
+    steps = steps_per_epoch(config, len(dataset.train))
+    model, position = _make(config, dataset, steps, placement)
+    start_from = None if asked.resume else start_from_checkpoint(model, config)
+    with place_to_write(directory, placement.is_chief) as written:
+        run = OngoingRun(
+            config=config,
+            placement=placement,
+            dataset=dataset,
+            steps_per_epoch=steps,
+            input=run_input,
+            model=model,
+            position=position,
+            directory=directory,
+            written=written,
+        )
+        checkpoint = checkpoint_of(run)
+        resumed: dict[str, str | None] = {}
+        if asked.resume:
+            resumed = go_on(run, checkpoint)
+            if not position.step:
+                start_from = start_from_checkpoint(model, config)
+        else:
+            made = record(config, model, dataset, steps, placement, asked.recipe)
+            written.create(made, asked.overwrite)
+        placement.check_same_step(position.step)
+        _tell_of_the_start(run, asked.console, {"weights": start_from, **resumed})
 
+        throughput = Throughput(position, config.batch_size, run_input.timing)
+        bar = ProgressBar(asked.console, position, throughput, config.epochs)
+        profile = Profile(position, config, written.tensorboard)
+        signals = stop_on_signals(placement.stop_request)
+        with signals, failures_named(position, directory, config, placement.cluster):
+            called = run_callbacks(run, checkpoint, throughput, bar, profile)
+            if not position.step:
+                show_images(run_input.first(), written.tensorboard / "train")
+            with bar, profile:
+                fit(run, called)
+            return finish(run, asked.start)
+
+
+def _load(asked: _Asked, placement: Placement) -> tuple[Dataset, RunInput]:
+    """Loads what a run is trained on, which all its processes have to find alike."""
+    config, directory = asked.config, asked.directory
     with placement.all_have_to_succeed("load its data"):
         dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
         data = describe_data(dataset)
-        if resume and directory.config_json.exists():
+        if asked.resume and directory.config_json.exists():
             check_same_data(directory.read_resolved(), data, directory.path)
-        steps = steps_per_epoch(config, len(dataset.train))
-        check_steps_per_execution(config, steps)
+        check_steps_per_execution(config, steps_per_epoch(config, len(dataset.train)))
         check_input(dataset, config)
         run_input = RunInput(dataset, config, placement)
     placement.check_same_data(data)
+    return dataset, run_input
+
+
+def _make(
+    config: TrainConfig, dataset: Dataset, steps: int, placement: Placement
+) -> tuple[TrainingModel, Position]:
+    """Makes a run's model, and its position at its start."""
     keras.utils.set_random_seed(config.seed)
     with placement.strategy.scope():
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
         model = create_training_model(
             config, len(dataset.class_names), steps * config.batch_size * config.epochs, accuracy
         )
-    start_from = None if resume else start_from_checkpoint(model, config)
-    with _written(directory, is_chief) as written, written.in_use():
-        if not resume:
-            written.create(record(config, model, dataset, steps, placement, followed), overwrite)
-        position = Position(steps, config.epochs, [model.metrics[0], accuracy])
-        checkpoint = RunCheckpoint(
-            model,
-            position,
-            written.checkpoints,
-            config.keep,
-            directory.checkpoints,
-            functools.partial(_before_save, placement, position, run_input),
-        )
-        origin = _restore(checkpoint, position, directory, written) if resume else None
-        run_input.take_up_bad(position.step, position.bad)
-        if resume and is_chief:
-            directory.record_settings(config)
-        if resume and not position.step:
-            start_from = start_from_checkpoint(model, config)
-        placement.check_same_step(position.step)
-        told = start_lines(config, model, dataset, steps, placement)
-        told["files"] = str(directory.path)
-        if is_chief and (expected := directory.read_expected()) is not None:
-            told["expected"] = f"test accuracy {expected}"
-        for name, text in (*told.items(), ("weights", start_from), ("resumed", origin)):
-            if text:
-                console.print(f"{name:<9}{text}", markup=False)
-
-        throughput = measurements.Throughput(position, config.batch_size, run_input.timing)
-        bar = ProgressBar(console, position, throughput, config.epochs)
-        profile = Profile(position, config, written.tensorboard)
-        signals = stop_on_signals(placement.stop_request)
-        with signals as request, failures_named(position, directory, config, placement.cluster):
-            bad_loss = callbacks.StopOnBadLoss(
-                position, config.learning_rate, checkpoint, directory
-            )
-            called = [
-                callbacks.CountSteps(position),
-                ReportBadExamples(run_input.bad, run_input.bad_in_test, _print_from_any_process),
-                callbacks.ShareStatistics(),
-                bad_loss,
-                throughput,
-                measurements.LogSteps(
-                    written, position, throughput, config.batch_size, config.log_every
-                ),
-                bar,
-                profile,
-                callbacks.SaveCheckpoints(
-                    checkpoint,
-                    position,
-                    request,
-                    bad_loss,
-                    throughput,
-                    directory,
-                    config.save_every,
-                ),
-                *([TestAverages(model.averages)] if model.averages is not None else []),
-                callbacks.KeepBest(model, written),
-                keras.callbacks.TensorBoard(str(written.tensorboard), write_graph=False),
-                measurements.LogMetrics(written, position, throughput, config.batch_size),
-            ]
-            if not position.step:
-                show_images(run_input.first(), written.tensorboard / "train")
-            with bar, profile:
-                _fit(model, config, position, placement, run_input, called)
-            result = _finish(model, config, written, start)
-            placement.wait_for_all()
-            return dataclasses.replace(result, directory=directory.path) if is_chief else None
-
-
-def _tell_of_the_wait(cluster: Cluster) -> None:
-    _print_from_any_process(
-        f"cluster  waiting for the {cluster.num_tasks} tasks of {cluster.origin}"
-    )
-
-
-def _print_from_any_process(line: str) -> None:
-    """Shows what only this process may know."""
-    rich.console.Console(highlight=False, soft_wrap=True).print(line, markup=False)
+    return model, Position(steps, config.epochs, [model.metrics[0], accuracy])
 
 
 def _choose(
@@ -236,115 +213,17 @@ def _choose(
     return RunDirectory(out)
 
 
-@contextlib.contextmanager
-def _written(directory: RunDirectory, is_chief: bool) -> Iterator[RunDirectory]:
-    """Where this process writes.
-
-    Values of variables that all processes have a part of are gathered from all of them, so each has
-    to save when the chief does; what the others write is of no use.
-    """
-    if is_chief:
-        yield directory
-        return
-    with tempfile.TemporaryDirectory(prefix="shimzoo-worker-") as folder:
-        yield RunDirectory(folder)
+def _tell_of_the_wait(cluster: Cluster) -> None:
+    tell(f"cluster  waiting for the {cluster.num_tasks} tasks of {cluster.origin}")
 
 
-def _before_save(placement: Placement, position: Position, run_input: RunInput) -> None:
-    """Makes the run's position whole; called by all processes, as they save together."""
-    placement.finish_steps()
-    position.bad = placement.union(run_input.bad_until(position.step))
-
-
-def _restore(
-    checkpoint: RunCheckpoint, position: Position, directory: RunDirectory, written: RunDirectory
-) -> str:
-    """Puts the run back to where it was; returns where that is, for the user."""
-    lines = directory.read_lines()
-    tested = {int(line["step"]) for line in lines if "epoch" in line}
-    restored = checkpoint.restore(tested)
-    if restored is None and tested:
-        raise ValueError(
-            f"The run in '{directory.path}' has metrics of whole epochs and no checkpoint in "
-            f"'{directory.checkpoints}': put it back there, or start anew with --overwrite."
-        )
-    written.keep_metrics_until(position.step, lines)
-    if restored is None:
-        return "at the start, as the run has no checkpoint yet"
-    position.awaits_test = not position.is_mid_epoch and position.step not in tested
-    return f"after {position.step} of {position.total_steps} steps, from {restored}"
-
-
-def _finish(
-    model: TrainingModel, config: TrainConfig, directory: RunDirectory, start: float
-) -> TrainResult:
-    """Writes what a finished run leaves."""
-    model.save_tested_weights(directory.final_weights)
-    metrics = directory.read_metrics()
-    draw_curve(metrics, f"{config.model}, {config.stage}, on {config.dataset}", directory.curve_png)
-    rates = [line["images_per_second"] for line in metrics if line["images_per_second"]]
-    result = TrainResult(
-        model=config.model,
-        stage=config.stage,
-        dataset=config.dataset,
-        parameters=count_parameters(model),
-        epochs=config.epochs,
-        test_accuracy=metrics[-1]["test_accuracy"],
-        test_loss=metrics[-1]["test_loss"],
-        images_per_second=statistics.median(rates) if rates else None,
-        wall_time_s=time.perf_counter() - start,
-        directory=directory.path,
-    )
-    directory.write_result(result)
-    return result
-
-
-def _fit(
-    model: TrainingModel,
-    config: TrainConfig,
-    position: Position,
-    placement: Placement,
-    run_input: RunInput,
-    called: list[keras.callbacks.Callback],
+def _tell_of_the_start(
+    run: OngoingRun, console: rich.console.Console, more: Mapping[str, str | None]
 ) -> None:
-    """Trains from the run's position to its end; an epoch that has begun is first completed."""
-    steps, test = position.total_steps // config.epochs, run_input.test()
-    if position.awaits_test:
-        loop.test_epoch(
-            model,
-            placement,
-            functools.partial(run_input.training, position.step),
-            epoch=position.step // steps - 1,
-            training_logs=position.finish_metrics,
-            validation_batches=test,
-            callbacks=called,
-        )
-        position.awaits_test = False
-    epoch, steps_done = divmod(position.step, steps)
-    parts = [(epoch, epoch + 1, steps - steps_done)] if steps_done else []
-    parts.append((epoch + len(parts), config.epochs, steps))
-    for first_epoch, end_epoch, steps_each in parts:
-        if first_epoch == end_epoch:
-            continue
-        if not placement.keras_can_fit:
-            loop.fit(
-                model,
-                placement,
-                functools.partial(run_input.training, position.step),
-                initial_epoch=first_epoch,
-                epochs=end_epoch,
-                steps_per_epoch=steps_each,
-                validation_batches=test,
-                callbacks=called,
-            )
-            continue
-        model.fit(
-            run_input.training(position.step),
-            initial_epoch=first_epoch,
-            epochs=end_epoch,
-            steps_per_epoch=steps_each,
-            validation_data=test,
-            shuffle=False,  # The batches come in their order.
-            callbacks=called,
-            verbose=0,
-        )
+    lines = start_lines(run.config, run.model, run.dataset, run.steps_per_epoch, run.placement)
+    told: dict[str, str | None] = {**lines, "files": str(run.directory.path)}
+    if run.placement.is_chief and (expected := run.directory.read_expected()) is not None:
+        told["expected"] = f"test accuracy {expected}"
+    for name, text in {**told, **more}.items():
+        if text:
+            console.print(f"{name:<9}{text}", markup=False)

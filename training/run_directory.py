@@ -117,10 +117,22 @@ class RunDirectory:
                 "can only be continued by the version of shimzoo that it names."
             ) from error
 
-    def record_settings(self, config: TrainConfig) -> None:
-        """Writes into `config.json` which settings the run goes on with."""
+    def read_parts(self) -> list[dict[str, Any]]:
+        """What `config.json` says of the beginning and of each continuation, with its step."""
         record = json.loads(self.config_json.read_text())
-        _write_whole(self.config_json, _to_json({**record, "config": dataclasses.asdict(config)}))
+        return [{"step": 0, **record["resolved"]}, *record.get("resumed", ())]
+
+    def record_part(self, config: TrainConfig, part: dict[str, Any]) -> None:
+        """Writes into `config.json` what the run goes on with.
+
+        Args:
+            config: The settings.
+            part: From which step, on what, and made by what.
+        """
+        record = json.loads(self.config_json.read_text())
+        resumed = [*record.get("resumed", ()), part]
+        record |= {"config": dataclasses.asdict(config), "resumed": resumed}
+        _write_whole(self.config_json, _to_json(record))
 
     def read_class_names(self) -> tuple[str, ...]:
         """What the classes of the run's model stand for.

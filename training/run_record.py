@@ -51,6 +51,26 @@ def describe_recipe(name: str, config: TrainConfig) -> dict[str, str | None]:
     return {"name": name, "expected": get_recipe(name).expected_of(config)}
 
 
+def describe_placement(placement: Placement) -> dict[str, Any]:
+    """What a process of a run computes on, as `config.json` has it."""
+    return {
+        "strategy": placement.name,
+        "replicas": placement.strategy.num_replicas_in_sync,
+        "cluster": None if placement.cluster is None else dict(placement.cluster.tasks),
+        "devices": provenance.devices(),
+    }
+
+
+def describe_process() -> dict[str, Any]:
+    """What a process of a run was made by, as `config.json` has it."""
+    return {
+        "versions": provenance.versions(),
+        "git_revision": provenance.git_revision(),
+        "command": provenance.command(),
+        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
 def record(
     config: TrainConfig,
     model: keras.Model,
@@ -82,15 +102,9 @@ def record(
             "optimizer": model.optimizer.name,
             "jit_compile": model.jit_compile,
             "precision": config.precision,
-            "strategy": placement.name,
-            "replicas": placement.strategy.num_replicas_in_sync,
-            "cluster": None if placement.cluster is None else dict(placement.cluster.tasks),
-            "devices": provenance.devices(),
+            **describe_placement(placement),
         },
-        "versions": provenance.versions(),
-        "git_revision": provenance.git_revision(),
-        "command": provenance.command(),
-        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        **describe_process(),
     }
 
 

@@ -95,19 +95,29 @@ def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_rep
     alone, tmp_path
 ):
     out = tmp_path / "run"
-    # With an epoch's last step, one of them is told to stop: both do, before the test.
-    chief = job(out, SPREAD, recipe="demo")
+    # With an epoch's last step, one of them is told to stop: both do, before the test. The other
+    # is not left alone with its writing, as schedulers end all where one has ended.
+    chief = job(out, SPREAD, recipe="demo", list_after_s=10.0)
     preempted = job(out, SPREAD, recipe="demo", step=5, signal=signal.SIGTERM)
-    results = processes.run_cluster([chief, preempted], ["worker"] * 2)
+
+    def wait_for_the_second(running):
+        running[1].wait(processes.DEADLINE_S)
+        saved = out / "checkpoints"
+        assert tf.train.latest_checkpoint(str(saved)) == str(saved / "step-5")
+
+    results = processes.run_cluster(
+        [chief, preempted], ["worker"] * 2, meanwhile=wait_for_the_second
+    )
     assert [code for code, _ in results] == [128 + signal.SIGTERM] * 2, results
-    assert (out / "checkpoints" / "step-5.index").exists()
     assert not (out / "metrics.jsonl").exists()
-    # In that test, the first one is told.
-    told = job(out, SPREAD, step=5, signal=signal.SIGTERM, in_test=True, resume=True)
-    results = processes.run_cluster([told, job(out, SPREAD, resume=True)], ["worker"] * 2)
+    # Amid the next epoch's test, the first one is told; that epoch has checkpoints in its midst.
+    often = SPREAD | {"save_every": 0.0}
+    told = job(out, often, step=10, signal=signal.SIGTERM, in_test=True, resume=True)
+    results = processes.run_cluster([told, job(out, often, resume=True)], ["worker"] * 2)
     assert [code for code, _ in results] == [128 + signal.SIGTERM] * 2, results
-    assert not RunDirectory(out).read_metrics()
-    # In mid-epoch, one of them is killed; the last checkpoint is of the epoch before.
+    assert [line["epoch"] for line in RunDirectory(out).read_metrics()] == [1]
+    assert steps_saved(out) == [5, 9, 10]
+    # After that test, in mid-epoch, one of them is killed; the last checkpoint is of the test.
     killed = job(out, SPREAD, step=12, signal=signal.SIGKILL, resume=True)
     (chief, output), (worker, _) = processes.run_cluster(
         [job(out, SPREAD, resume=True), killed], ["worker"] * 2
@@ -115,7 +125,7 @@ def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_rep
     assert worker == -signal.SIGKILL
     assert chief == 1, output
     # What could not be used was read by the processes before.
-    assert f"epoch 1: {len(BAD)} of 100 training images could not be used" in output
+    assert f"epoch 2: {len(BAD)} of 100 training images could not be used" in output
     assert "error: The run in" in output
     assert "steps: Worker 1 was lost. Once" in output
     assert "--resume continues it" in output
@@ -274,6 +284,11 @@ def test_a_worker_goes_on_while_another_is_held_up(tmp_path):
     roles = ["chief", "ps", "worker", "worker"]
     (code, output), *_ = processes.run_cluster([job(out, long)] * 4, roles, meanwhile=hold_one)
     assert code == 128 + signal.SIGTERM, output
+
+
+def steps_saved(out):
+    names = (path.stem for path in (out / "checkpoints").glob("step-*.index"))
+    return sorted(int(name.removeprefix("step-")) for name in names)
 
 
 def updates(out):

@@ -169,7 +169,7 @@ def test_resuming_needs_the_same_settings(run):
 
 def test_what_decides_nothing_of_the_result_may_change(run):
     config = dataclasses.replace(CONFIG, dataset="fashion_mnist", data_dir="/here")
-    run.record_settings(config)
+    run.record_part(config, {"step": 1})
     other = dataclasses.replace(
         config,
         data_dir="/elsewhere",
@@ -180,9 +180,10 @@ def test_what_decides_nothing_of_the_result_may_change(run):
         save_every=None,
     )
     assert resumed(run.path, other).path == run.path
-    run.record_settings(other)
+    run.record_part(other, {"step": 2})
     assert resumed(run.path, other).read_config() == other
     record = json.loads(run.config_json.read_text())
+    assert record["resumed"] == [{"step": 1}, {"step": 2}]
     for name in ("data_dir", "keep", "log_every", "max_bad_fraction", "profile", "save_every"):
         del record["config"][name]  # As an older version, which had no such setting.
     run.config_json.write_text(json.dumps(record))

@@ -1,8 +1,10 @@
 """A training run: its files, and that it goes on exactly where it was stopped."""
 
 import dataclasses
+import errno
 import functools
 import json
+import os
 import re
 import resource
 import shutil
@@ -155,7 +157,20 @@ def test_a_run_stopped_again_and_again_ends_as_an_uninterrupted_one(
     capsys.readouterr()
     result = train(CONFIG, out=out, resume=True)
     origin = f"resumed  after 13 of 18 steps, from '{out}/checkpoints/step-13', which the file"
-    assert origin in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert origin in told
+    assert "\nchanged " not in told
+    record = json.loads((out / "config.json").read_text())
+    assert [part["step"] for part in record["resumed"]] == [4, 6, 13]
+    for part in record["resumed"]:
+        names = ("strategy", "replicas", "cluster", "devices")
+        assert {name: part[name] for name in names} == {
+            name: record["resolved"][name] for name in names
+        }
+        assert part["versions"] == record["versions"]
+        assert part["git_revision"] == record["git_revision"]
+        assert part["command"]
+        assert part["started"] >= record["started"]
     for weight, expected in zip(final_weights(result), final_weights(whole), strict=True):
         np.testing.assert_array_equal(weight, expected)
     for line, expected in zip(without_times(out), without_times(whole.directory), strict=True):
@@ -224,6 +239,35 @@ def test_without_a_whole_checkpoint_a_run_is_left_as_it_is(stopped, tmp_path):
     assert (stopped / "metrics.jsonl").read_text() == metrics
 
 
+def test_on_other_replicas_a_run_says_that_it_does_not_go_on_exactly(stopped, stop_at, capsys):
+    path = stopped / "config.json"
+    record = json.loads(path.read_text())
+    record["resolved"] |= {"strategy": "mirrored", "replicas": 4}
+    path.write_text(json.dumps(record))
+    stop_at(14)
+    with pytest.raises(TrainingInterrupted):
+        train(CONFIG, out=stopped, resume=True)
+    assert re.search(
+        r"^changed  1 replica \(one_device\) now and 4 replicas \(mirrored\) before: each replica",
+        capsys.readouterr().out,
+        re.MULTILINE,
+    )
+
+
+def test_a_process_that_is_lost_while_a_run_is_resumed_is_no_damage(stopped, monkeypatch, capsys):
+    before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+
+    def restore(self, path):
+        raise tf.errors.UnavailableError(None, None, "failed to connect to all addresses")
+
+    monkeypatch.setattr(tf.train.Checkpoint, "restore", restore)
+    assert cli.main(["train", "--resume", "--out", str(stopped)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"The run in '{stopped}' can't be resumed now: failed to connect to all addr" in line
+    assert "--overwrite" not in line
+    assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before
+
+
 def test_without_a_state_file_the_newest_checkpoint_is_taken(stopped, stop_at, capsys):
     (stopped / "checkpoints" / "checkpoint").unlink()
     stop_at(14)
@@ -253,21 +297,53 @@ def test_resumed_at_its_end_a_run_tells_what_it_had(whole, tmp_path):
     assert result.test_accuracy == whole.test_accuracy
 
 
-def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(tmp_path, capsys):
-    arguments = ["train", "--epochs", "1", "--batch-size", "50", "--out", str(tmp_path / "run")]
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))  # A checkpoint has 1.8 MB.
-    try:
+def limit_once(patch):
+    """Lets the first checkpoint be larger than a file may be, as no others are."""
+    write = tf.train.Checkpoint.write
+
+    def write_limited(self, path):
+        patch.setattr(tf.train.Checkpoint, "write", write)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))  # It has 1.8 MB.
+        try:
+            return write(self, path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    patch.setattr(tf.train.Checkpoint, "write", write_limited)
+
+
+def fill(patch):
+    def write(self, path):
+        raise tf.errors.ResourceExhaustedError(None, None, f"{path}.index; {FULL}")
+
+    patch.setattr(tf.train.Checkpoint, "write", write)
+
+
+FULL = os.strerror(errno.ENOSPC)
+
+
+@pytest.mark.parametrize(
+    ("refused", "reason"), [(limit_once, os.strerror(errno.EFBIG)), (fill, FULL)]
+)
+@pytest.mark.parametrize(("options", "steps"), [([], 2), (["--save-every", "0"], 1)])
+def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(
+    tmp_path, capsys, refused, reason, options, steps
+):
+    out = tmp_path / "run"
+    arguments = ["train", "--epochs", "1", "--batch-size", "50", *options, "--out", str(out)]
+    with pytest.MonkeyPatch.context() as patch:
+        refused(patch)
         assert cli.main(arguments) == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     captured = capsys.readouterr()
     assert "1 epoch of 2 steps" in captured.out
-    assert captured.err.startswith(
-        f"shimzoo: error: The run in '{tmp_path / 'run'}' failed after 2"
-    )
+    (line,) = captured.err.splitlines()
+    assert line.startswith(f"shimzoo: error: The run in '{out}' failed after {steps} of 2 steps: ")
+    assert line.endswith(f"{reason}. Once that is mended, --resume continues it.")
     assert cli.main([*arguments, "--resume"]) == 0
     assert "at the start, as the run has no checkpoint yet" in capsys.readouterr().out
+    saved = {path.suffix for path in (out / "checkpoints").iterdir()}
+    assert saved == {"", ".index", ".data-00000-of-00001"}
 
 
 def test_an_error_without_a_text_is_one_line_too(monkeypatch, tmp_path, capsys):

@@ -4,7 +4,8 @@ Arguments: a JSON object with "config", `TrainConfig`'s fields; "out"; "resume";
 numbers of images without a class as "without_label"; how many images it is tested with as
 "test_images"; if a signal is to come to this process, its number as "signal", after which step as
 "step", and how long after that as "delay_s", or that it comes in the test after that step as
-"in_test"; and as "while_loading" how this process ends while it loads its data, "error" or "death".
+"in_test"; as "while_loading" how this process ends while it loads its data, "error" or "death"; and
+as "list_after_s" for how many seconds it has written a checkpoint and not listed it.
 """
 
 import dataclasses
@@ -13,8 +14,10 @@ import json
 import os
 import signal
 import sys
+import time
 
 import pytest
+import tensorflow as tf
 from shimzoo.training import DEMO, TrainingFailed, TrainingInterrupted, run, train
 
 from .few_digits import load_few
@@ -27,6 +30,8 @@ def main() -> int:
     run.load_dataset = functools.partial(load_few, **data)
     if "while_loading" in job:
         run.load_dataset = functools.partial(end, job["while_loading"])
+    if "list_after_s" in job:
+        write_slowly(job["list_after_s"])
     if job.get("in_test"):
         signal_in_test(pytest.MonkeyPatch(), job["step"], job["signal"])
     elif "signal" in job:
@@ -45,6 +50,17 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def write_slowly(seconds):
+    write = tf.train.Checkpoint.write
+
+    def write_and_wait(self, *arguments, **named):
+        path = write(self, *arguments, **named)
+        time.sleep(seconds)
+        return path
+
+    tf.train.Checkpoint.write = write_and_wait
 
 
 def end(how, *_):

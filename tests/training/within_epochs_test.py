@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from shimzoo.training import DEMO, TrainingInterrupted, callbacks, run, train
+from shimzoo.training import DEMO, TrainingInterrupted, callbacks, placement, run, train
 from shimzoo.training.run_directory import RunDirectory
 
 from .few_digits import load_few
@@ -140,6 +140,27 @@ def test_weights_that_are_no_longer_finite_are_not_saved(tmp_path, monkeypatch):
     monkeypatch.setattr(callbacks.CountSteps, "on_train_batch_end", count_and_ruin)
     message = "weight '.*' is no longer finite at step 4: .* checkpoint is '.*/step-3'"
     with pytest.raises(FloatingPointError, match=message):
+        train(dataclasses.replace(CONFIG, save_every=0.0), out=tmp_path / "run")
+    assert steps_saved(tmp_path / "run") == [2, 3]
+
+
+def test_what_a_step_under_way_ruins_is_not_saved(tmp_path, monkeypatch):
+    trained = []
+    count = callbacks.CountSteps.on_train_batch_end
+
+    def count_and_tell(self, batch, logs=None):
+        count(self, batch, logs)
+        trained[:] = [self._position.step, self.model]
+
+    def finish_and_ruin(self):
+        step, model = trained
+        if step == 4:
+            weight = model.trainable_variables[0]
+            weight.assign(weight.value / 0.0)
+
+    monkeypatch.setattr(callbacks.CountSteps, "on_train_batch_end", count_and_tell)
+    monkeypatch.setattr(placement.Placement, "finish_steps", finish_and_ruin)
+    with pytest.raises(FloatingPointError, match="is no longer finite at step 4"):
         train(dataclasses.replace(CONFIG, save_every=0.0), out=tmp_path / "run")
     assert steps_saved(tmp_path / "run") == [2, 3]
 
