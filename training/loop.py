@@ -6,7 +6,6 @@ callbacks. Only what runs the step, and where its results come from, is written 
 
 from __future__ import annotations
 
-import contextlib
 import math
 import queue
 import threading
@@ -246,12 +245,13 @@ class _AsynchronousSteps:
         self._test_step = tf.function(lambda batch: _run(model.test_step, batch))
         self._is_first_step = True
         self._under_way = 0
-        self._done: queue.SimpleQueue[tf.errors.OpError | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         # A step under way for each worker, and one that waits for it to be free.
         self._limit = 2 * workers
 
     def train(self) -> Logs:
-        value = self._coordinator.schedule(self._train_step, args=(self._batches,))
+        with servers.errors_of_workers():
+            value = self._coordinator.schedule(self._train_step, args=(self._batches,))
         # Whichever is done first: a daemon, as that of a lost worker may wait without end.
         threading.Thread(target=_fetch, args=(value, self._done), daemon=True).start()
         self._under_way += 1
@@ -262,18 +262,18 @@ class _AsynchronousSteps:
         return self._result()
 
     def _wait_for_one(self) -> None:
-        errors: list[tf.errors.OpError | None] = []
-
         def is_done(seconds: float) -> bool:
-            with contextlib.suppress(queue.Empty):
-                errors.append(self._done.get(timeout=seconds))
-            return bool(errors)
+            try:
+                error = self._done.get(timeout=seconds)
+            except queue.Empty:
+                return False
+            if error is not None:
+                raise error
+            return True
 
         request = self._placement.stop_request
         servers.wait_for_steps(self._placement.cluster, is_done, request)
         self._under_way -= 1
-        if errors[0] is not None:
-            raise errors[0]
 
     def finish_epoch(self) -> Logs:
         while self._under_way:
@@ -296,13 +296,13 @@ class _AsynchronousSteps:
 
 
 def _fetch(
-    value: tf.distribute.coordinator.RemoteValue, done: queue.SimpleQueue[tf.errors.OpError | None]
+    value: tf.distribute.coordinator.RemoteValue, done: queue.SimpleQueue[Exception | None]
 ) -> None:
     """Tells when a step is done, and what went wrong in it."""
     try:
         value.fetch()
         done.put(None)
-    except tf.errors.OpError as error:
+    except Exception as error:  # Whatever it is: nothing else tells the chief, which waits for it.
         done.put(error)
 
 
