@@ -31,6 +31,8 @@ class Position(tf.train.experimental.PythonState):
         total_steps: Training steps of the whole run.
         awaits_test: Whether an epoch has come to its end, and its test and records have not.
         bad: Numbers of the training images that could not be used in the step's epoch until then.
+        bad_unnamed: How many more there are of which only the number is known. Those of steps that
+            were under way when it was saved are not among them.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Position(tf.train.experimental.PythonState):
         self.total_steps = steps_per_epoch * epochs
         self.awaits_test = False
         self.bad: list[int] = []
+        self.bad_unnamed = 0
         self._steps_per_epoch = steps_per_epoch
         self._metrics = metrics
         self._restored_values: list[float] | None = None
@@ -73,7 +76,8 @@ class Position(tf.train.experimental.PythonState):
     def serialize(self) -> str:
         """As TensorFlow's checkpoint holds it."""
         values = [float(variable.numpy()) for variable in self._metric_variables()]
-        return json.dumps({"step": self.step, "metrics": values, "bad": self.bad})
+        saved = {"step": self.step, "metrics": values}
+        return json.dumps({**saved, "bad": self.bad, "bad_unnamed": self.bad_unnamed})
 
     def deserialize(self, string_value: str) -> None:
         """Takes over what `serialize` gave."""
@@ -81,6 +85,7 @@ class Position(tf.train.experimental.PythonState):
         self.step = saved["step"]
         self._restored_values = saved["metrics"]
         self.bad = saved["bad"]
+        self.bad_unnamed = saved.get("bad_unnamed", 0)
 
     def _metric_variables(self) -> list[keras.Variable]:
         return [variable for metric in self._metrics for variable in metric.variables]

@@ -30,6 +30,7 @@ def fit(
     epochs: int,
     steps_per_epoch: int,
     validation_batches: tf.data.Dataset,
+    count_bad: Callable[[int, int], object],
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     """Trains a model as `keras.Model.fit` does.
@@ -49,6 +50,8 @@ def fit(
         epochs: The epoch to stop before.
         steps_per_epoch: Steps in each.
         validation_batches: This process' share of them.
+        count_bad: Called with an epoch and how many more of its images the workers could not use,
+            where these are other processes that read for themselves.
         callbacks: As for Keras' `fit`.
     """
     steps = _steps(model, placement, training_batches)
@@ -63,8 +66,10 @@ def fit(
         for step in range(steps_per_epoch):
             called.on_train_batch_begin(step)
             logs = steps.train()
+            count_bad(epoch, steps.take_bad())
             called.on_train_batch_end(step, logs)
         logs = steps.finish_epoch()
+        count_bad(epoch, steps.take_bad())
         logs |= _of_validation(_tested(steps, validation_batches, called))
         called.on_epoch_end(epoch, logs)
     called.on_train_end(logs)
@@ -175,6 +180,9 @@ class _CollectiveSteps:
     def train(self) -> Logs:
         return _as_floats(self._train_step(self._batches))
 
+    def take_bad(self) -> int:
+        return 0  # Each process takes them down as it reads.
+
     def finish_epoch(self) -> Logs:
         return _as_floats(self._results())
 
@@ -238,14 +246,18 @@ class _AsynchronousSteps:
         self._batches = iter(self._coordinator.create_per_worker_dataset(batches_of_this_worker))
 
         @tf.function
-        def step(batches: Iterator[Any]) -> None:
-            placement.strategy.run(lambda batch: _run(model.train_step, batch), (next(batches),))
+        def step(batches: Iterator[Any]) -> tf.Tensor:
+            batch = next(batches)
+            placement.strategy.run(lambda batch: _run(model.train_step, batch), (batch,))
+            *_, weights = batch
+            return tf.math.count_nonzero(weights == 0)
 
         self._train_step = step
         self._test_step = tf.function(lambda batch: _run(model.test_step, batch))
         self._is_first_step = True
         self._under_way = 0
-        self._done: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        self._bad = 0
+        self._done: queue.SimpleQueue[int | Exception] = queue.SimpleQueue()
         # A step under way for each worker, and one that waits for it to be free.
         self._limit = 2 * workers
 
@@ -264,16 +276,22 @@ class _AsynchronousSteps:
     def _wait_for_one(self) -> None:
         def is_done(seconds: float) -> bool:
             try:
-                error = self._done.get(timeout=seconds)
+                result = self._done.get(timeout=seconds)
             except queue.Empty:
                 return False
-            if error is not None:
-                raise error
+            if isinstance(result, Exception):
+                raise result
+            self._bad += result
             return True
 
         request = self._placement.stop_request
         servers.wait_for_steps(self._placement.cluster, is_done, request)
         self._under_way -= 1
+
+    def take_bad(self) -> int:
+        """Images that steps could not use which have come to their end since the last call."""
+        bad, self._bad = self._bad, 0
+        return bad
 
     def finish_epoch(self) -> Logs:
         while self._under_way:
@@ -296,12 +314,11 @@ class _AsynchronousSteps:
 
 
 def _fetch(
-    value: tf.distribute.coordinator.RemoteValue, done: queue.SimpleQueue[Exception | None]
+    value: tf.distribute.coordinator.RemoteValue, done: queue.SimpleQueue[int | Exception]
 ) -> None:
-    """Tells when a step is done, and what went wrong in it."""
+    """Tells when a step is done: how many images it could not use, or what went wrong in it."""
     try:
-        value.fetch()
-        done.put(None)
+        done.put(int(value.fetch()))
     except Exception as error:  # Whatever it is: nothing else tells the chief, which waits for it.
         done.put(error)
 

@@ -180,7 +180,13 @@ def _train_placed(
             )
             called = [
                 callbacks.CountSteps(position),
-                ReportBadExamples(run_input.bad, run_input.bad_in_test, _print_from_any_process),
+                ReportBadExamples(
+                    run_input.bad,
+                    run_input.bad_in_test,
+                    position,
+                    placement.union,
+                    _print_from_any_process,
+                ),
                 callbacks.ShareStatistics(),
                 bad_loss,
                 throughput,
@@ -335,6 +341,7 @@ def _fit(
                 epochs=end_epoch,
                 steps_per_epoch=steps_each,
                 validation_batches=test,
+                count_bad=run_input.bad.count_unnamed,
                 callbacks=called,
             )
             continue
