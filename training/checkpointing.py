@@ -276,6 +276,16 @@ class RunCheckpoint:
         return [str(file.with_suffix("")) for file in self._source.glob(f"{_NAME}-*.index")]
 
 
+def newest_step(directory: pathlib.Path) -> int:
+    """Training steps of the newest checkpoint in a directory, 0 if there is none.
+
+    Args:
+        directory: Of a run's checkpoints; it need not exist.
+    """
+    files = directory.glob(f"{_NAME}-*.index")
+    return max((_step_of(str(file.with_suffix(""))) for file in files), default=0)
+
+
 def _up_to(step: int, steps: Iterable[int]) -> list[int]:
     """Steps in their order, but with those from after one of them at the beginning."""
     return sorted(steps, key=lambda each: (each <= step, each))

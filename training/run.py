@@ -16,7 +16,7 @@ import rich.console
 
 from . import callbacks, loop, measurements, servers, strategies
 from .bad_examples import ReportBadExamples
-from .checkpointing import Position, RunCheckpoint
+from .checkpointing import Position, RunCheckpoint, newest_step
 from .clusters import Cluster
 from .continuation import check_same_data
 from .curve import draw_curve
@@ -136,6 +136,8 @@ def _train_placed(
         check_input(dataset, config)
         run_input = RunInput(dataset, config, placement)
     placement.check_same_data(data)
+    if resume:  # Before anything is restored, as values of all processes are restored by all.
+        placement.check_same_step(newest_step(directory.checkpoints))
     keras.utils.set_random_seed(config.seed)
     with placement.strategy.scope():
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
