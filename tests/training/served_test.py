@@ -1,17 +1,31 @@
-"""Runs on parameter servers: what workers can't read or make."""
+"""Runs on parameter servers: what workers can't read or make, and that lost ones come back."""
 
 import json
+import signal
 import sys
+import time
 
 from shimzoo.tests.training import image_files
+from shimzoo.training.run_directory import RunDirectory
 
-from . import processes
+from . import processes, run_records
+
+# More steps than are given out without that one is done.
+MORE = 12
+# How long these may take, on a machine that does much else.
+HELD_UP_S = 2.0
 
 
 def command(folder, out, *options):
     """What a task of a run is started with, in a folder of its own."""
     options = ["--strategy", "parameter_server", "--out", str(out), *map(str, options)]
     return ["env", "-C", str(folder), sys.executable, "-m", "shimzoo.cli", "train", *options]
+
+
+def lines(out):
+    """How many lines of metrics a run has written."""
+    file = out / "metrics.jsonl"
+    return file.read_text().count("\n") if file.exists() else 0
 
 
 def test_a_worker_without_the_images_stops_the_run(tmp_path):
@@ -21,7 +35,7 @@ def test_a_worker_without_the_images_stops_the_run(tmp_path):
     (tmp_path / "not mounted").mkdir()
     out = tmp_path / "run"
     # A step has ten images, so a single one of that worker's is too much for an epoch of 60.
-    some = ["--dataset", "folder:photos", "--batch-size", 10, "--epochs", 20]
+    some = ["--dataset", "folder:photos", "--batch-size", 10, "--epochs", 6]
     places = ["mounted"] * 3 + ["not mounted"]
 
     def results(*options):
@@ -41,7 +55,7 @@ def test_a_worker_without_the_images_stops_the_run(tmp_path):
     assert told
     for line in told:
         epoch, number = line.removeprefix("epoch ").split()[:2]
-        assert int(epoch.rstrip(":")) <= 20
+        assert int(epoch.rstrip(":")) <= 6
         assert int(number) % 10 == 0 < int(number)
 
 
@@ -51,3 +65,40 @@ def test_a_worker_that_can_not_make_its_iterator_ends_the_run():
     ((code, output),) = processes.results_of([[*job, addresses]], [processes.environ()])
     assert code == 1, output
     assert "steps: nowhere; No such file or directory. Once that is mended" in output
+
+
+def test_a_worker_that_is_started_again_is_taken_up(tmp_path):
+    out = tmp_path / "run"
+    environs = processes.task_environs(["chief", "ps", "worker", "worker"])
+    steps = 1437
+    slow = ["--batch-size", 1, "--epochs", 1, "--log-every", 1, "--learning-rate", 1e-5]
+    commands = [command(tmp_path, out, *slow)] * len(environs)
+
+    def takes_steps_alone(other, running):
+        """Whether the run gets on while that worker is held up, but for what waits for it."""
+        other.send_signal(signal.SIGSTOP)
+        before, end = lines(out), time.monotonic() + HELD_UP_S
+        while time.monotonic() < end and lines(out) < before + MORE:
+            assert all(process.poll() is None for process in running)
+            time.sleep(0.05)
+        other.send_signal(signal.SIGCONT)
+        return lines(out) >= before + MORE
+
+    def kill_and_start_again(running):
+        chief, server, first, second = running
+        processes.wait_until(lambda: lines(out) > MORE, running)
+        second.send_signal(signal.SIGKILL)
+        second.wait()
+        left = [chief, server, first]
+        before = lines(out)
+        processes.wait_until(lambda: lines(out) > before + MORE, left)  # The other one goes on.
+        with processes.started(commands[3], environs[3]) as (again, output):
+            processes.wait_until(lambda: takes_steps_alone(first, [*left, again]), left)
+            chief.wait(processes.DEADLINE_S)
+            assert again.wait(processes.DEADLINE_S) == 0, processes.text_of(output)
+
+    results = processes.results_of(commands, environs, kill_and_start_again)
+    assert [code for code, _ in results] == [0, 0, 0, -signal.SIGKILL], results
+    assert RunDirectory(out).read_metrics()[-1]["step"] == steps
+    # What the killed worker had under way is taken again, of which it may have made the update.
+    assert run_records.updates(out) in (steps, steps + 1)
