@@ -26,6 +26,8 @@ _ROLES = {
 _ADDRESS = re.compile(r"(?P<host>[^:\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
 _EXAMPLE = """'{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", \
 "index": 0}}'"""
+# No cluster has so many tasks, and Python makes no number of thousands of digits.
+_DIGITS = 10
 # Where a SLURM job has reserved no ports (srun --resv-ports), that of TensorFlow's resolver.
 _SLURM_PORT = 8888
 
@@ -157,7 +159,7 @@ def find(strategy: str) -> Cluster:
 def _from_tf_config(text: str) -> Cluster:
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # Of a number without end, and of lists in lists.
         raise _broken(f"is not JSON ({error})") from error
     tasks, task = _part(values, "cluster"), _part(values, "task")
     for role, addresses in tasks.items():
@@ -171,9 +173,9 @@ def _from_tf_config(text: str) -> Cluster:
     if twice := {address for address in every if every.count(address) > 1}:
         raise _broken(f"has {min(twice)!r} twice: every task needs an address of its own")
     role, index = task.get("type"), task.get("index")
-    if role not in tasks:
+    if not isinstance(role, str) or role not in tasks:
         raise _broken(f"says that this is a {role!r}, and its 'cluster' has {', '.join(tasks)}")
-    if isinstance(index, str) and index.isdecimal():
+    if isinstance(index, str) and index.isdecimal() and len(index) < _DIGITS:
         index = int(index)
     if type(index) is not int or not 0 <= index < len(tasks[role]):
         raise _broken(
