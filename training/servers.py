@@ -31,6 +31,7 @@ def serve_until_the_chief_ends(cluster: Cluster) -> None:
     Raises:
         TimeoutError: The chief does not come.
         KeyboardInterrupt: SIGINT came. After a SIGTERM the process dies of it.
+        SystemExit: The same, where it can't die of it.
     """
     server = tf.distribute.Server(
         tf.train.ClusterSpec({role: list(tasks) for role, tasks in cluster.tasks.items()}),
@@ -49,6 +50,8 @@ def serve_until_the_chief_ends(cluster: Cluster) -> None:
     del server  # Until here it must not be collected.
     if request.received is not None:
         signal.raise_signal(request.received)
+        # Process 1 of a container does not die of it.
+        raise SystemExit(128 + request.received)
 
 
 def wait_for_steps(

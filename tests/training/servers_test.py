@@ -1,12 +1,38 @@
-"""What the chief of a parameter-server cluster does while it waits for steps."""
+"""What tasks of a parameter-server cluster do while they serve, and while they wait for steps."""
+
+import os
+import signal
+import types
 
 import pytest
 import tensorflow as tf
-from shimzoo.training import servers
+from shimzoo.training import arrival, servers
 from shimzoo.training.clusters import Cluster
 from shimzoo.training.interruption import StopRequest
 
 TASKS = {"chief": ("a:1",), "ps": ("b:1",), "worker": ("c:1", "d:1")}
+
+
+def test_a_task_that_does_not_die_of_a_signal_ends_with_its_code(monkeypatch):
+    """As process 1 of a container does not, where the signal's default is to be ignored."""
+    seen = []
+
+    def told_to_stop(address):
+        seen.append(address)
+        if len(seen) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    monkeypatch.setattr(tf.distribute, "Server", lambda *_, **__: None)
+    monkeypatch.setattr(arrival, "wait_for", lambda *_: None)
+    monkeypatch.setattr(arrival, "listens", told_to_stop)
+    monkeypatch.setattr(arrival, "INTERVAL_S", 0.0)
+    monkeypatch.setattr(servers, "_LAST_PATIENCE_S", 0.0)
+    monkeypatch.setattr(servers, "signal", types.SimpleNamespace(raise_signal=lambda number: None))
+    with pytest.raises(SystemExit) as ended:
+        servers.serve_until_the_chief_ends(Cluster(TASKS, "worker", 0, "TF_CONFIG"))
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert set(seen) == {"a:1"}
 
 
 class Wrapped(Exception):  # noqa: N818
