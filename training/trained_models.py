@@ -189,7 +189,8 @@ def _weights_of(run: run_directory.RunDirectory) -> pathlib.Path:
     if run.checkpoints.exists():
         return run.checkpoints
     raise FileNotFoundError(
-        f"The run in '{run.path}' has no checkpoint yet: it writes the first after its first epoch."
+        f"The run in '{run.path}' has no checkpoint yet: it writes the first after "
+        "`--save-every` seconds, or at the end of its first epoch."
     )
 
 
