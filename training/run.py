@@ -17,7 +17,7 @@ import rich.console
 from . import callbacks, loop, measurements, servers, strategies
 from .bad_examples import ReportBadExamples
 from .checkpointing import Position, RunCheckpoint, newest_step
-from .clusters import Cluster
+from .cluster import Cluster
 from .continuation import check_same_data
 from .curve import draw_curve
 from .datasets import load_dataset

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from . import arrival
-from .clusters import Cluster
+from .cluster import Cluster
 from .interruption import StopRequest, stop_on_signals
 
 # How long a chief may be away, for instance while it is restarted.

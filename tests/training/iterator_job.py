@@ -11,7 +11,7 @@ import sys
 import tensorflow as tf
 from shimzoo.training import TrainingFailed, loop, strategies
 from shimzoo.training.checkpointing import Position
-from shimzoo.training.clusters import Cluster
+from shimzoo.training.cluster import Cluster
 from shimzoo.training.failures import failures_named
 from shimzoo.training.run_directory import RunDirectory
 

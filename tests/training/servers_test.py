@@ -7,7 +7,7 @@ import types
 import pytest
 import tensorflow as tf
 from shimzoo.training import arrival, servers
-from shimzoo.training.clusters import Cluster
+from shimzoo.training.cluster import Cluster
 from shimzoo.training.interruption import StopRequest
 
 TASKS = {"chief": ("a:1",), "ps": ("b:1",), "worker": ("c:1", "d:1")}
