@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 
+import pytest
 from shimzoo.tests.training import image_files
 from shimzoo.training.run_directory import RunDirectory
 
@@ -28,6 +29,7 @@ def lines(out):
     return file.read_text().count("\n") if file.exists() else 0
 
 
+@pytest.mark.large
 def test_a_worker_without_the_images_stops_the_run(tmp_path):
     photos = tmp_path / "mounted" / "photos"
     image_files.write_folder(photos / "train", {"ant": 30, "bee": 30})
@@ -67,6 +69,7 @@ def test_a_worker_that_can_not_make_its_iterator_ends_the_run():
     assert "steps: nowhere; No such file or directory. Once that is mended" in output
 
 
+@pytest.mark.large
 def test_a_worker_that_is_started_again_is_taken_up(tmp_path):
     out = tmp_path / "run"
     environs = processes.task_environs(["chief", "ps", "worker", "worker"])
