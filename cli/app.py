@@ -63,6 +63,11 @@ def program() -> str:
     return "shimzoo" if is_this else shlex.quote(str(called))
 
 
+def tell(line: str) -> None:
+    """Shows on stderr what a user should know beside the results."""
+    typer.echo(f"shimzoo: {line}", err=True)
+
+
 def print_rows(rows: Mapping[str, str]) -> None:
     """Prints a table of names and values."""
     width = max(map(len, rows)) + 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..training import evaluation_files, measured_data, publishing, startup, trained_models
-from .app import Debug, app, print_rows, whole_number, working
+from .app import Debug, app, print_rows, tell, whole_number, working
 from .model_options import Ema, ModelOption, parse_ema, parse_options
 from .progress import progress
 from .trained_options import (
@@ -101,7 +101,7 @@ def evaluate(
         out = publishing.new_path(pathlib.Path("evaluations"), name)
     publishing.check_target(out, overwrite, evaluation_files.is_evaluation)
     startup.import_tensorflow()
-    data = measured_data.load_data(trained, config)
+    data = measured_data.load_data(trained, config, tell, split)
     evaluation, record = _evaluate(trained, config, data, split, max_batches)
     class_names = trained.class_names or data.class_names
     with publishing.published(out) as directory:
@@ -131,7 +131,7 @@ def _evaluate(
             advance,
         )
     if line := bad.report(bad_examples.EVALUATION):
-        typer.echo(f"shimzoo: {line}", err=True)
+        tell(line)
     record = {
         "model": trained.model,
         "stage": trained.stage,

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..training import export_formats, measured_data, publishing, startup, trained_models
-from .app import Debug, app, print_rows, whole_number, working
+from .app import Debug, app, print_rows, tell, whole_number, working
 from .model_options import Ema, ModelOption, parse_ema, parse_options
 from .progress import progress
 from .trained_options import (
     Checkpoint,
     DataDir,
     ImageSize,
+    Labels,
     LabelsOffset,
     MaxBadFraction,
     MaxBatches,
@@ -75,6 +76,7 @@ def export(
     labels_offset: LabelsOffset = None,
     max_batches: MaxBatches = None,
     max_bad_fraction: MaxBadFraction = None,
+    labels: Labels = None,
     ema: Ema = "auto",
     option: ModelOption = None,
     overwrite: Annotated[
@@ -91,6 +93,7 @@ def export(
         stage=stage,
         image_size=image_size,
         preprocessing=preprocessing,
+        labels=labels,
         ema=parse_ema(ema),
         options=parse_options(option),
     )
@@ -110,7 +113,7 @@ def export(
             labels_offset=labels_offset,
             max_bad_fraction=max_bad_fraction,
         )
-        data = measured_data.load_data(trained, config)
+        data = measured_data.load_data(trained, config, tell)
         measured_on = exporting.TestImages(data, config, max_batches)
     exporting.check_calibration(precision, batch_size, measured_on)
     with working("loading the model"):

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from .clusters import Cluster
+from .cluster import Cluster
 
 # How long a cluster's tasks may take to come: machines and containers start in minutes.
 ARRIVAL_S = 600.0

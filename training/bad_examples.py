@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from .datasets import Split, TooManyBadExamples, check_labels_offset
+
+if TYPE_CHECKING:
+    from .checkpointing import Position
 
 # The epoch of what is read to evaluate a model.
 EVALUATION = 0
@@ -35,6 +39,7 @@ class BadExamples:
         self._max_fraction = max_fraction
         self._part = part
         self._indices: dict[int, set[int]] = collections.defaultdict(set)
+        self._unnamed: dict[int, int] = collections.Counter()
         self._with_checked_labels: set[int] = set()
 
     def note(self, epoch: np.ndarray, indices: np.ndarray) -> None:
@@ -47,32 +52,51 @@ class BadExamples:
         for number, index in zip(epoch, indices, strict=True):
             self._indices[int(number)].add(int(index))
 
+    def count_unnamed(self, epoch: int, number: int) -> None:
+        """Counts more examples of an epoch, which other processes read and do not name.
+
+        Each may have been counted before, if a process reads faster than others.
+        """
+        self._unnamed[epoch] += number
+
+    def unnamed(self, epoch: int) -> int:
+        """How many of an epoch's examples `count_unnamed` has counted so far."""
+        return self._unnamed[epoch]
+
     def count(self, epoch: int) -> int:
         """How many of an epoch's examples could not be read so far."""
-        return len(self._indices.get(epoch, ()))
+        return len(self._indices.get(epoch, ())) + self._unnamed[epoch]
 
     def numbers(self, epoch: int) -> set[int]:
         """Which of an epoch's examples could not be read so far."""
         # A copy, as other threads write to it.
         return self._indices.get(epoch, set()).copy()
 
-    def check(self, epoch: int) -> None:
+    def check(self, epoch: int, of_all: Collection[int] = ()) -> None:
         """Raises once an epoch has more than is allowed, or one that is no fault of the data.
 
         Args:
             epoch: Counted from 0, as `note` got it.
+            of_all: Those that any process has taken down, where each reads a share.
 
         Raises:
             TooManyBadExamples: There are more than is allowed.
             ValueError: The offset of the labels leaves out the class of one.
         """
         self.check_labels(epoch)
-        allowed = self._allowed()
-        if self.count(epoch) > allowed:
-            raise TooManyBadExamples(
-                f"{self.report(epoch)} That is more than the {allowed} that max_bad_fraction="
-                f"{self._max_fraction} allows: mend them, or allow more."
+        allowed, own = self._allowed(), self.count(epoch)
+        if max(own, len(of_all)) <= allowed:
+            return
+        told = [self.report(epoch)] if own else []
+        if len(of_all) > own:
+            told.append(
+                f"All processes together could not use {len(of_all)} of the {len(self._split)} "
+                f"{self._part} images."
             )
+        raise TooManyBadExamples(
+            f"{' '.join(told)} That is more than the {allowed} that max_bad_fraction="
+            f"{self._max_fraction} allows: mend them, or allow more."
+        )
 
     def check_labels(self, epoch: int) -> None:
         """Raises ValueError if the offset of the labels leaves out the class of an epoch's one."""
@@ -98,9 +122,14 @@ class BadExamples:
             epoch: Counted from 0, as `note` got it.
 
         Returns:
-            A line with their number, and the names and reasons of the first; None if there are
-            none.
+            A line with their number, and, as far as this process has read them, the names and
+            reasons of the first; None if there are none.
         """
+        if unnamed := self._unnamed[epoch]:
+            return (
+                f"{unnamed} of {len(self._split)} {self._part} images could not be used by the "
+                "workers that read them, which do not say why: see that each has all files."
+            )
         indices = sorted(self.numbers(epoch))
         if not indices:
             return None
@@ -133,6 +162,8 @@ class ReportBadExamples(keras.callbacks.Callback):
     Args:
         training: What `training_batches` takes them down in.
         test: What `evaluation_batches` takes them down in.
+        position: How far the run has come; it is told how many other processes could not use.
+        union: Gives the numbers that any of the run's processes has.
         report: Takes a line to show.
 
     Raises:
@@ -141,26 +172,43 @@ class ReportBadExamples(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, training: BadExamples, test: BadExamples, report: Callable[[str], object]
+        self,
+        training: BadExamples,
+        test: BadExamples,
+        position: Position,
+        union: Callable[[Collection[int]], Collection[int]],
+        report: Callable[[str], object],
     ) -> None:
         super().__init__()
         self._training = training
         self._test = test
+        self._position = position
+        self._union = union
         self._report = report
         self._epoch = 0
         self._test_line: str | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Takes down which epoch it is."""
+        """Takes down which epoch it is, and what of it is known from before a stop."""
         self._epoch = epoch
+        if self._position.is_mid_epoch or self._position.awaits_test:
+            self._training.count_unnamed(epoch, self._position.bad_unnamed)
+        else:
+            self._position.bad = []  # They were of the epoch before.
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Stops a run with too many."""
-        self._training.check(self._epoch)
+        """Stops a run with too many, here or, at the last checkpoint, in all processes."""
+        self._position.bad_unnamed = self._training.unnamed(self._epoch)
+        self._training.check(self._epoch, self._position.bad)
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Stops a run with too many in all processes, before the epoch is saved."""
+        self._position.bad_unnamed = self._training.unnamed(self._epoch)
+        self._training.check(self._epoch, self._union(self._training.numbers(self._epoch)))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Reports the epoch's, and looks at the test part's."""
-        self._test.check(EVALUATION)
+        self._test.check(EVALUATION, self._union(self._test.numbers(EVALUATION)))
         if line := self._training.report(epoch):
             self._report(f"epoch {epoch + 1}: {line}")
         test_line = self._test.report(EVALUATION)

@@ -43,6 +43,8 @@ class Position(tf.train.experimental.PythonState):
         total_steps: Training steps of the whole run.
         awaits_test: Whether an epoch has come to its end, and its test and records have not.
         bad: Numbers of the training images that could not be used in the step's epoch until then.
+        bad_unnamed: How many more there are of which only the number is known. Those of steps that
+            were under way when it was saved are not among them.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Position(tf.train.experimental.PythonState):
         self.total_steps = steps_per_epoch * epochs
         self.awaits_test = False
         self.bad: list[int] = []
+        self.bad_unnamed = 0
         self._steps_per_epoch = steps_per_epoch
         self._metrics = metrics
         self._restored_values: list[float] | None = None
@@ -85,7 +88,8 @@ class Position(tf.train.experimental.PythonState):
     def serialize(self) -> str:
         """As TensorFlow's checkpoint holds it."""
         values = [float(variable.numpy()) for variable in self._metric_variables()]
-        return json.dumps({"step": self.step, "metrics": values, "bad": self.bad})
+        saved = {"step": self.step, "metrics": values}
+        return json.dumps({**saved, "bad": self.bad, "bad_unnamed": self.bad_unnamed})
 
     def deserialize(self, string_value: str) -> None:
         """Takes over what `serialize` gave."""
@@ -93,6 +97,7 @@ class Position(tf.train.experimental.PythonState):
         self.step = saved["step"]
         self._restored_values = saved["metrics"]
         self.bad = saved["bad"]
+        self.bad_unnamed = saved.get("bad_unnamed", 0)
 
     def _metric_variables(self) -> list[keras.Variable]:
         return [variable for metric in self._metrics for variable in metric.variables]
@@ -308,6 +313,16 @@ class RunCheckpoint:
 
     def _found(self) -> list[str]:
         return [str(file.with_suffix("")) for file in self._source.glob(f"{_NAME}-*.index")]
+
+
+def newest_step(directory: pathlib.Path) -> int:
+    """Training steps of the newest checkpoint in a directory, 0 if there is none.
+
+    Args:
+        directory: Of a run's checkpoints; it need not exist.
+    """
+    files = directory.glob(f"{_NAME}-*.index")
+    return max((_step_of(str(file.with_suffix(""))) for file in files), default=0)
 
 
 def _up_to(step: int, steps: Iterable[int]) -> list[int]:

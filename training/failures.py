@@ -11,7 +11,7 @@ import tensorflow as tf
 from . import arrival
 from .bad_examples import TooManyBadExamples
 from .checkpointing import Position
-from .clusters import Cluster
+from .cluster import Cluster
 from .interruption import TrainingFailed
 from .run_directory import RunDirectory
 from .train_config import TrainConfig

@@ -69,5 +69,6 @@ def _fit_epochs(
         epochs=epochs.stop,
         steps_per_epoch=steps_each,
         validation_batches=test,
+        count_bad=run.input.bad.count_unnamed,
         callbacks=called,
     )

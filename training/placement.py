@@ -18,7 +18,7 @@ from . import agreement, servers
 from .interruption import SAVE, StopRequest
 
 if TYPE_CHECKING:
-    from .clusters import Cluster
+    from .cluster import Cluster
 
 # The most urgent first.
 _ASKED = (signal.SIGTERM, signal.SIGINT, SAVE)

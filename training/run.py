@@ -11,8 +11,8 @@ import keras
 import rich.console
 
 from . import servers, strategies
-from .checkpointing import Position
-from .clusters import Cluster
+from .checkpointing import Position, newest_step
+from .cluster import Cluster
 from .console import make_console, tell
 from .continuation import check_same_data
 from .datasets import Dataset, load_dataset
@@ -184,6 +184,8 @@ def _load(asked: _Asked, placement: Placement) -> tuple[Dataset, RunInput]:
         check_input(dataset, config)
         run_input = RunInput(dataset, config, placement)
     placement.check_same_data(data)
+    if asked.resume:  # Before anything is restored, as values of all processes are restored by all.
+        placement.check_same_step(newest_step(directory.checkpoints))
     return dataset, run_input
 
 

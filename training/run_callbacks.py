@@ -48,7 +48,9 @@ def run_callbacks(
     averages = [] if run.model.averages is None else [TestAverages(run.model.averages)]
     return [
         callbacks.CountSteps(position),
-        ReportBadExamples(run.input.bad, run.input.bad_in_test, tell),
+        ReportBadExamples(
+            run.input.bad, run.input.bad_in_test, position, run.placement.union, tell
+        ),
         callbacks.ShareStatistics(),
         bad_loss,
         throughput,

@@ -26,7 +26,7 @@ class RunInput:
         placement: Its strategy and this process' place in it.
 
     Attributes:
-        bad: What can't be used of the training part; empty where others read it.
+        bad: What can't be used of the training part; only counted where others read it.
         bad_in_test: What can't be used of the test part.
         timing: How long training waited for input; None where others read it.
 

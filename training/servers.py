@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
 from . import arrival
-from .clusters import Cluster
+from .cluster import Cluster
 from .interruption import StopRequest, stop_on_signals
 
 # How long a chief may be away, for instance while it is restarted.
@@ -30,6 +31,7 @@ def serve_until_the_chief_ends(cluster: Cluster) -> None:
     Raises:
         TimeoutError: The chief does not come.
         KeyboardInterrupt: SIGINT came. After a SIGTERM the process dies of it.
+        SystemExit: The same, where it can't die of it.
     """
     server = tf.distribute.Server(
         tf.train.ClusterSpec({role: list(tasks) for role, tasks in cluster.tasks.items()}),
@@ -48,6 +50,8 @@ def serve_until_the_chief_ends(cluster: Cluster) -> None:
     del server  # Until here it must not be collected.
     if request.received is not None:
         signal.raise_signal(request.received)
+        # Process 1 of a container does not die of it.
+        raise SystemExit(128 + request.received)
 
 
 def wait_for_steps(
@@ -63,15 +67,35 @@ def wait_for_steps(
 
     Raises:
         ConnectionError: All workers are gone, for longer than their start may take.
+        Exception: What went wrong in a step, if `are_done` raises it.
     """
     workers = cluster.tasks["worker"]
     last_seen = time.monotonic()
-    while not are_done(arrival.INTERVAL_S):
+    while True:
+        with errors_of_workers():
+            if are_done(arrival.INTERVAL_S):
+                return
         if any(map(arrival.listens, workers)):
             last_seen = time.monotonic()
         elif time.monotonic() - last_seen > _patience(request, arrival.ARRIVAL_S):
             one = "The worker was" if len(workers) == 1 else f"All {len(workers)} workers were"
             raise ConnectionError(f"{one} lost, with steps under way.")
+
+
+@contextlib.contextmanager
+def errors_of_workers() -> Iterator[None]:
+    """Raises what went wrong in a worker, out of what TensorFlow's coordinator wraps it in.
+
+    Where a worker can't make its iterator, each step that should read from it fails with an error
+    that is none of TensorFlow's classes of errors, and only holds the one that is.
+    """
+    try:
+        yield
+    except Exception as error:
+        original = getattr(error, "original_exception", None)
+        if original is None:
+            raise
+        raise original from error
 
 
 def _patience(request: StopRequest, otherwise: float) -> float:

@@ -14,7 +14,7 @@ from .placement import Placement
 from .train_config import TrainConfig
 
 if TYPE_CHECKING:
-    from .clusters import Cluster
+    from .cluster import Cluster
 
 
 def resolve(config: TrainConfig) -> TrainConfig:

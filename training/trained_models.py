@@ -38,6 +38,8 @@ class TrainedModel:
         class_names: What the classes stand for, `num_classes` of them; None if that isn't known.
         ema: Whether moving averages are taken for the weights, as in `checkpoints.restore`.
         run: The settings of the run that wrote the checkpoint; None if no run did.
+        recorded: What that run found at its start, "resolved" in its `config.json`, such as class
+            names and fingerprints of its data; empty without a run.
     """
 
     checkpoint: pathlib.Path
@@ -50,6 +52,7 @@ class TrainedModel:
     class_names: tuple[str, ...] | None
     ema: Ema
     run: TrainConfig | None
+    recorded: Mapping[str, Any]
 
 
 def find(
@@ -91,7 +94,10 @@ def find(
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size={image_size} is not allowed: it has to be 1 or more.")
     options = dict(options or {})
-    run, class_names = _run_of(checkpoint)
+    directory = _run_of(checkpoint)
+    run = None if directory is None else directory.read_config()
+    class_names = None if directory is None else directory.read_class_names()
+    recorded = {} if directory is None else directory.read_resolved()
     if run_directory.is_run(checkpoint):
         checkpoint = _weights_of(run_directory.RunDirectory(checkpoint))
     name = _model_of(checkpoint, model, run)
@@ -117,6 +123,7 @@ def find(
         class_names=class_names,
         ema=ema,
         run=run,
+        recorded=recorded,
     )
 
 
@@ -152,14 +159,13 @@ def load(trained: TrainedModel) -> tuple[keras.Model, str]:
     return model, f"{report.path} ({report.format}{averages})"
 
 
-def _run_of(checkpoint: pathlib.Path) -> tuple[TrainConfig | None, tuple[str, ...] | None]:
-    """Settings and class names of the run that has the checkpoint in its directory."""
+def _run_of(checkpoint: pathlib.Path) -> run_directory.RunDirectory | None:
+    """The run that has the checkpoint in its directory."""
     path = checkpoint.absolute()
     for directory in (path, path.parent, path.parent.parent):
         if run_directory.is_run(directory):
-            found = run_directory.RunDirectory(directory)
-            return found.read_config(), found.read_class_names()
-    return None, None
+            return run_directory.RunDirectory(directory)
+    return None
 
 
 def _class_names_in(path: pathlib.Path, num_classes: int) -> tuple[str, ...]:
@@ -183,7 +189,8 @@ def _weights_of(run: run_directory.RunDirectory) -> pathlib.Path:
     if run.checkpoints.exists():
         return run.checkpoints
     raise FileNotFoundError(
-        f"The run in '{run.path}' has no checkpoint yet: it writes the first after its first epoch."
+        f"The run in '{run.path}' has no checkpoint yet: it writes the first after "
+        "`--save-every` seconds, or at the end of its first epoch."
     )
 
 

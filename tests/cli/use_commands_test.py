@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -94,6 +95,72 @@ def test_evaluating_a_run_gives_the_accuracy_of_its_end(capsys, trained, tmp_pat
         "confusion_matrix.csv",
         "confusion_matrix.png",
     }
+
+
+def write_digits(folder, class_names):
+    """The first images of digits' test part, with these numbers for the classes of these names."""
+    image_files.write_slim(folder, {"a_train": 1})
+    digits = load_dataset("digits")
+    for part in ("train", "test"):
+        records = []
+        for index in range(60):
+            example = digits.test.read(index)
+            name = digits.class_names[int(example["label"])]
+            pixels = tf.image.convert_image_dtype(example["image"], tf.uint8)
+            image = tf.io.encode_png(pixels).numpy()
+            records.append(image_files.example(image, class_names.index(name)))
+        image_files.write_records(folder / f"a_{part}", records)
+    (folder / "labels.txt").write_text("\n".join(class_names))
+    return f"tfrecord:{folder}"
+
+
+def test_classes_in_another_order_are_measured_by_their_names(capsys, trained, tmp_path):
+    names = tuple("0123456789")
+    same = write_digits(tmp_path / "same", names)
+    other = write_digits(tmp_path / "other", names[::-1])
+    run = ["--checkpoint", trained.directory]
+    results = []
+    for name, dataset in (("same", same), ("other", other)):
+        out = tmp_path / f"of {name}"
+        code, _, err = shimzoo(capsys, "evaluate", *run, "--dataset", dataset, "--out", out)
+        assert code == 0, err
+        assert ("labels are matched by name" in err) == (name == "other")
+        results.append(json.loads((out / "results.json").read_text()))
+        results[-1]["confusion"] = (out / "confusion_matrix.csv").read_text()
+    for figure in ("images", "top1", "top5", "cross_entropy", "classes", "confusion"):
+        assert results[0][figure] == results[1][figure]
+    target = tmp_path / "model.tflite"
+    code, shown, err = shimzoo(capsys, "export", target, *run, "--dataset", other)
+    assert code == 0
+    assert "labels are matched by name" in err
+    assert f"accuracy {results[0]['top1']:.4f} before, " in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("command", [["evaluate", "--out"], ["export"]])
+def test_other_classes_than_a_runs_are_refused(capsys, trained, tmp_path, command):
+    dataset = write_digits(tmp_path / "data", (*"012345678", "9"))
+    (tmp_path / "data" / "labels.txt").write_text("\n".join("012345678x"))
+    target = tmp_path / "out.tflite"
+    arguments = [*command, target, "--checkpoint", trained.directory, "--dataset", dataset]
+    assert "'x' is none of the model's" in refused(capsys, *arguments)
+    assert not target.exists()
+    # A file says that they are the same by other names.
+    labels = tmp_path / "names.txt"
+    labels.write_text("\n".join("012345678x"))
+    assert shimzoo(capsys, *arguments, "--labels", labels)[0] == 0
+
+
+def test_a_changed_dataset_of_the_run_is_told(capsys, trained, tmp_path):
+    run = shutil.copytree(trained.directory, tmp_path / "run")
+    record = json.loads((run / "config.json").read_text())
+    record["resolved"]["test_fingerprint"] = "0123456789abcdef"
+    (run / "config.json").write_text(json.dumps(record))
+    for directory, is_told in ((trained.directory, False), (run, True)):
+        out = tmp_path / f"out {is_told}"
+        command = ["evaluate", "--checkpoint", directory, "--max-batches", 1, "--out", out]
+        code, _, err = shimzoo(capsys, *command)
+        assert code == 0
+        assert ("digits has other test images than the run had" in err) == is_told
 
 
 def test_an_evaluation_is_replaced_only_if_asked_for(capsys, trained, tmp_path):

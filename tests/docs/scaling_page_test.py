@@ -150,6 +150,8 @@ def test_the_kubernetes_manifest_gives_each_pod_its_place(tmp_path, monkeypatch)
     name = service["metadata"]["name"]
     assert service["spec"]["selector"] == {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
     pod = job["spec"]["template"]["spec"]
+    # Else what `exec` starts would be process 1, on which no signal acts that it does not handle.
+    assert pod["shareProcessNamespace"] is True
     assert pod["subdomain"] == name
     (container,) = pod["containers"]
     assert container["command"] == ["bash", "-c"]

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from shimzoo.training import arrival
-from shimzoo.training.clusters import Cluster
+from shimzoo.training.cluster import Cluster
 
 from .processes import DEADLINE_S, free_addresses, started, text_of, wait_until
 

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from shimzoo.tests.training import image_files
 from shimzoo.training import DEMO
-from shimzoo.training.bad_examples import EVALUATION, BadExamples
+from shimzoo.training.bad_examples import EVALUATION, BadExamples, ReportBadExamples
+from shimzoo.training.checkpointing import Position
 from shimzoo.training.datasets import (
     ArraySplit,
     Dataset,
@@ -132,13 +133,90 @@ totals_and_counts = st.integers(1, 2000).flatmap(
 @hypothesis.example((100, 29))
 def test_a_fraction_allows_exactly_its_share(total_and_count):
     total, count = total_and_count
-    split = ArraySplit(np.zeros([total, 1, 1, 1], np.uint8), np.zeros(total, np.int32), 1)
-    bad = BadExamples(split, count / total)
+    bad = BadExamples(in_memory(total), count / total)
     bad.note(np.zeros(count, np.int64), np.arange(count))
     bad.check(0)
     bad.note(np.zeros(1, np.int64), np.array([count]))
     with pytest.raises(TooManyBadExamples, match=f"more than the {count} that "):
         bad.check(0)
+
+
+def in_memory(number):
+    return ArraySplit(np.zeros([number, 1, 1, 1], np.uint8), np.zeros(number, np.int32), 1)
+
+
+def test_what_other_processes_read_is_counted_without_names():
+    bad = BadExamples(in_memory(100), 0.05)
+    bad.count_unnamed(1, 3)
+    bad.check(1)
+    assert bad.report(1).startswith("3 of 100 training images could not be used by the workers")
+    bad.count_unnamed(1, 3)
+    with pytest.raises(TooManyBadExamples, match=r"^6 of 100 .* more than the 5 that max_bad_frac"):
+        bad.check(1)
+    bad.check(0)
+    assert bad.report(0) is None
+
+
+def test_what_all_processes_have_is_held_against_what_is_allowed():
+    bad = BadExamples(in_memory(100), 0.05)
+    bad.check(0, range(5))
+    with pytest.raises(TooManyBadExamples, match=r"^All processes .* use 6 of the 100 .* the 5 th"):
+        bad.check(0, range(6))
+    bad.note(np.zeros(2, np.int64), np.arange(2))
+    bad.check(0, range(5))
+    both = r"^2 of 100 training images could not be used: array.* All processes .* not use 6 of the"
+    with pytest.raises(TooManyBadExamples, match=both):
+        bad.check(0, range(6))
+
+
+def reporting(position, others=(), allowed=0.05):
+    """A run's training part and its callback, where other processes have found these as well."""
+    training, test = (BadExamples(in_memory(100), allowed, part) for part in ("training", "test"))
+    callback = ReportBadExamples(training, test, position, {*others}.union, print)
+    return training, test, callback
+
+
+def test_a_count_goes_on_after_a_stop_and_ends_with_its_epoch():
+    position = Position(10, 2, [])
+    training, _, callback = reporting(position)
+    callback.on_epoch_begin(0)
+    training.count_unnamed(0, 3)
+    position.step = 4
+    callback.on_train_batch_end(3)
+    resumed = Position(10, 2, [])
+    resumed.deserialize(position.serialize())
+    training, _, callback = reporting(resumed)
+    callback.on_epoch_begin(0)
+    training.count_unnamed(0, 2)
+    resumed.step = 10
+    callback.on_train_batch_end(5)
+    callback.on_epoch_begin(1)
+    assert (training.count(0), training.count(1)) == (5, 0)
+    training.count_unnamed(1, 6)
+    with pytest.raises(TooManyBadExamples, match="6 of 100"):
+        callback.on_train_batch_end(0)
+
+
+def test_all_processes_stop_together_where_they_have_too_many_together():
+    position = Position(10, 2, [])
+    training, test, callback = reporting(position, others=range(10, 14))
+    callback.on_epoch_begin(0)
+    callback.on_test_begin()
+    training.note(np.zeros(2, np.int64), np.arange(2))
+    with pytest.raises(TooManyBadExamples, match="All processes together could not use 6 of the"):
+        callback.on_test_begin()
+    test.note(np.full(2, EVALUATION), np.arange(2))
+    with pytest.raises(TooManyBadExamples, match="could not use 6 of the 100 test images"):
+        callback.on_epoch_end(0)
+    # What a checkpoint amid an epoch has of all processes counts until that epoch ends.
+    training, _, callback = reporting(position)
+    callback.on_epoch_begin(0)
+    position.bad, position.step = list(range(6)), 4
+    with pytest.raises(TooManyBadExamples, match="could not use 6 of the 100 training images"):
+        callback.on_train_batch_end(4)
+    position.step = 10
+    callback.on_epoch_begin(1)
+    callback.on_train_batch_end(0)
 
 
 def test_bad_examples_of_the_test_part_are_counted_once(damaged):

@@ -7,7 +7,7 @@ import types
 
 import pytest
 import urllib3
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from shimzoo import cli
 from shimzoo.training import clusters
@@ -54,8 +54,13 @@ BROKEN = [
     (tf_config({"worker": ["a:99999"]}), "'a:99999'"),
     (tf_config({"worker": ["a:1", "a:1"]}), "'a:1' twice"),
     (tf_config(TWO, "chief"), "this is a 'chief', and its 'cluster' has worker"),
+    (tf_config(TWO, ["worker"]), "this is a ['worker'], and its 'cluster' has worker"),
+    (tf_config(TWO, {"worker": 0}), "this is a {'worker': 0}, and"),
     (tf_config(TWO, index=2), "worker number 2, and its 'cluster' has 0 to 1"),
     (tf_config(TWO, index=-1), "number -1"),
+    (tf_config(TWO, index=[0]), "number [0]"),
+    ("[" * 100_000, "is not JSON"),
+    ("1" * 5000, "is not JSON"),
     (tf_config(TWO | {"ps": ["c:3"]}), "no use for one: its tasks are chief, worker"),
 ]
 
@@ -87,7 +92,16 @@ JSON = st.recursive(
 )
 
 
-@given(JSON)
+# Some parts are as they have to be, so that the others are looked at as well.
+PLACES = st.tuples(
+    st.just(TWO) | JSON,
+    st.sampled_from(["worker", "chief"]) | JSON,
+    st.integers(-1, 2) | st.sampled_from(["0", "1", "9" * 5000]) | JSON,
+)
+
+
+@given(JSON | PLACES.map(lambda place: json.loads(tf_config(*place))))
+@example({"cluster": TWO, "task": {"type": ["worker"], "index": 0}})
 def test_any_tf_config_is_a_cluster_or_a_line(values):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TF_CONFIG", json.dumps(values))

@@ -3,8 +3,14 @@
 import dataclasses
 import pathlib
 
+import hypothesis
+import numpy as np
 import pytest
-from shimzoo.training import DEMO, measured_data, trained_models
+from hypothesis import strategies as st
+from shimzoo.tests.training import image_files
+from shimzoo.tests.training.reading import examples
+from shimzoo.training import DEMO, datasets, measured_data, trained_models
+from shimzoo.training.datasets.class_order import with_class_order
 
 NAME = "mobilenet_v1_0.25_128"
 DIGITS = tuple("0123456789")
@@ -23,6 +29,7 @@ def settings_of(config, **given):
         class_names=DIGITS,
         ema="auto",
         run=config,
+        recorded={},
     )
     return measured_data.data_settings(trained, **given)
 
@@ -74,14 +81,127 @@ def test_one_class_more_or_less_may_be_the_background(tmp_path, classes, offset)
     found = trained_models.find(tmp_path / "a.ckpt", model=NAME, options={"num_classes": classes})
     config = measured_data.data_settings(found, dataset="digits")
     with pytest.raises(ValueError, match=rf"background class in front, .*-offset {offset}\."):
-        measured_data.load_data(found, config)
+        measured_data.load_data(found, config, print)
     if offset < 0:
         shifted = measured_data.data_settings(found, dataset="digits", labels_offset=offset)
-        assert len(measured_data.load_data(found, shifted).class_names) == classes
+        assert len(measured_data.load_data(found, shifted, print).class_names) == classes
 
 
 def test_another_number_of_classes_is_told(tmp_path):
     found = trained_models.find(tmp_path / "model.ckpt", model=NAME)
     config = measured_data.data_settings(found, dataset="digits")
     with pytest.raises(ValueError, match=r"has 1001 classes, and the dataset digits has 10"):
-        measured_data.load_data(found, config)
+        measured_data.load_data(found, config, print)
+
+
+NAMES = ("ant", "bee", "cat")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A dataset of a folder without parts, with six images a class."""
+    image_files.write_folder(tmp_path / "photos", dict.fromkeys(NAMES, 6))
+    return tmp_path / "photos"
+
+
+def of_run(dataset, class_names, labels=None, **recorded):
+    """A model of a run on a dataset, whose classes had these names then."""
+    return trained_models.TrainedModel(
+        checkpoint=pathlib.Path("run"),
+        model=NAME,
+        stage="native",
+        image_size=32,
+        preprocessing="resize",
+        num_classes=len(class_names),
+        options={},
+        class_names=tuple(labels or class_names),
+        ema="auto",
+        run=dataclasses.replace(DEMO.config, dataset=dataset),
+        recorded={"class_names": list(class_names)} | recorded,
+    )
+
+
+def loaded(trained, dataset=None, part="test"):
+    """The dataset that a model is measured on, and what is told of it."""
+    told = []
+    config = measured_data.data_settings(trained, dataset=dataset)
+    return measured_data.load_data(trained, config, told.append, part), told
+
+
+@hypothesis.given(order=st.permutations(NAMES))
+@hypothesis.settings(
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_labels_are_those_of_the_models_classes_whatever_their_order(folder, order):
+    data, told = loaded(of_run("digits", order), f"folder:{folder}")
+    assert data.class_names == tuple(order)
+    for split in (data.train, data.test):
+        for index, example in enumerate(examples(split)):
+            label = int(example["label"])
+            assert label == split.labels[index]
+            assert pathlib.Path(split.name_of(index)).parent.name == order[label]
+    is_same = tuple(order) == NAMES
+    assert told == [] if is_same else "classes in another order: its labels are" in told[0]
+
+
+def test_a_label_that_is_no_class_is_none_in_another_order():
+    labels = np.array([0, -1, 2, 3, 1], np.int32)
+    split = datasets.ArraySplit(np.zeros([5, 1, 1, 1], np.uint8), labels, 3)
+    data = with_class_order(datasets.Dataset("few", split, split, NAMES), ("cat", "ant", "bee"))
+    assert data.train.labels.tolist() == [1, -1, 0, 3, 2]
+    assert [int(example["label"]) for example in examples(data.train)] == [1, -1, 0, 3, 2]
+    assert data.train.fingerprint != split.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("class_names", "difference"),
+    [(("ant", "bee", "cow"), "'cat' is none of the model's"), (("ant", "cat", "cat"), "'bee' is")],
+)
+def test_other_classes_than_the_runs_are_refused(folder, class_names, difference):
+    trained = of_run("digits", class_names)
+    with pytest.raises(ValueError, match="not those that 'run' was trained on: ") as refused:
+        loaded(trained, f"folder:{folder}")
+    assert difference in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_classes_that_share_a_name_are_not_matched_in_another_order(tmp_path):
+    image_files.write_slim(tmp_path, {"a_train": 6, "a_test": 3})
+    (tmp_path / "labels.txt").write_text("crane\nbee\ncrane\n")
+    data, told = loaded(of_run("digits", ("crane", "bee", "crane")), f"tfrecord:{tmp_path}")
+    assert (data.class_names, told) == (("crane", "bee", "crane"), [])
+    with pytest.raises(ValueError, match="another one, and some have the same name"):
+        loaded(of_run("digits", ("bee", "crane", "crane")), f"tfrecord:{tmp_path}")
+
+
+def test_labels_say_which_of_a_datasets_names_are_the_models(folder):
+    trained = of_run("digits", "xyz", labels=("cat", "ant", "bee"))
+    data, told = loaded(trained, f"folder:{folder}")
+    assert data.class_names == ("cat", "ant", "bee")
+    assert len(told) == 1
+    # What the run itself has recorded is not to be overruled.
+    data, told = loaded(of_run("digits", NAMES, labels=("cat", "ant", "bee")), f"folder:{folder}")
+    assert (data.class_names, told) == (NAMES, [])
+
+
+def test_a_dataset_that_has_changed_since_the_run_is_told(folder):
+    name = f"folder:{folder}"
+    before = datasets.load_dataset(name)
+    trained = of_run(
+        name,
+        NAMES,
+        train_fingerprint=before.train.fingerprint,
+        test_fingerprint=before.test.fingerprint,
+    )
+    assert loaded(trained)[1] == loaded(trained, part="train")[1] == []
+    # More images of a class move some of its others into the test part.
+    image_files.write_folder(folder.parent / "more", {"ant": 30})
+    for file in (folder.parent / "more" / "ant").iterdir():
+        file.rename(folder / "ant" / f"more {file.name}")
+    (line,) = loaded(trained)[1]
+    assert line.startswith(f"{name} has other test images than the run had, or of other classes")
+    (line,) = loaded(trained, part="train")[1]
+    assert "has other training images than the run had" in line
+    # Of another dataset nothing is known.
+    folder.rename(folder.with_name("elsewhere"))
+    assert loaded(trained, f"folder:{folder.with_name('elsewhere')}")[1] == []

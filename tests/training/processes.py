@@ -15,9 +15,9 @@ import tempfile
 import time
 
 import numpy as np
-import tensorflow as tf
 from shimzoo import checkpoints, models
-from shimzoo.training.run_directory import RunDirectory
+
+from . import run_records
 
 # Long enough for a machine that does much else at the same time.
 DEADLINE_S = 300
@@ -98,14 +98,15 @@ def _job_command(job):
     return [sys.executable, "-m", "shimzoo.tests.training.training_job", json.dumps(job)]
 
 
-def _environ(**variables):
-    environ = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
-    return environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | variables
+def environ(**variables):
+    """A process' environment, without the cluster of the test's own."""
+    inherited = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
+    return inherited | {"TF_CPP_MIN_LOG_LEVEL": "3"} | variables
 
 
 def run(job):
     """The exit code and all output of a run in one process."""
-    (result,) = results_of([_job_command(job)], [_environ()])
+    (result,) = results_of([_job_command(job)], [environ()])
     return result
 
 
@@ -117,7 +118,7 @@ def task_environs(roles):
     tasks = [
         {"type": role, "index": roles[:number].count(role)} for number, role in enumerate(roles)
     ]
-    return [_environ(TF_CONFIG=json.dumps({"cluster": cluster, "task": task})) for task in tasks]
+    return [environ(TF_CONFIG=json.dumps({"cluster": cluster, "task": task})) for task in tasks]
 
 
 def run_cluster(jobs, roles, environment=None, meanwhile=lambda running: None):
@@ -128,7 +129,7 @@ def run_cluster(jobs, roles, environment=None, meanwhile=lambda running: None):
     if environment is None:
         environs = task_environs(roles)
     else:
-        environs = [_environ(**environment(number)) for number in range(len(roles))]
+        environs = [environ(**environment(number)) for number in range(len(roles))]
     return results_of(map(_job_command, jobs), environs, meanwhile)
 
 
@@ -149,28 +150,14 @@ def final_weights(out, config):
     return {checkpoints.tf1_name(weight): weight.numpy() for weight in model.weights}
 
 
-def metrics(out):
-    """The lines of `metrics.jsonl`, without what differs from run to run."""
-    timed = ("seconds", "images_per_second", "input_wait_s")
-    lines = RunDirectory(out).read_lines()
-    return [{k: v for k, v in line.items() if k not in timed} for line in lines]
-
-
-def last_state(out):
-    """All numbers of a run's last checkpoint: weights, averages, and what the optimizer keeps."""
-    reader = tf.train.load_checkpoint(str(out / "checkpoints"))
-    dtypes = reader.get_variable_to_dtype_map()
-    return {name: reader.get_tensor(name) for name in dtypes if dtypes[name].is_floating}
-
-
 def assert_same_run(out, expected, config, tolerance):
     """That two runs have the same losses and weights, relative to the largest of each weight."""
-    for line, other in zip(metrics(out), metrics(expected), strict=True):
+    for line, other in zip(run_records.metrics(out), run_records.metrics(expected), strict=True):
         for key, value in other.items():
             np.testing.assert_allclose(
                 line[key], value, rtol=tolerance, atol=tolerance, err_msg=key
             )
-    for values_of in (lambda path: final_weights(path, config), last_state):
+    for values_of in (lambda path: final_weights(path, config), run_records.last_state):
         ours, theirs = values_of(out), values_of(expected)
         assert ours.keys() == theirs.keys()
         for name, value in theirs.items():

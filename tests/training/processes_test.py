@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from shimzoo.training.run_directory import RunDirectory
 
-from . import processes
+from . import processes, run_records
 
 MIRRORED = {"strategy": "mirrored", "replicas": 2}
 SPREAD = {"strategy": "multi_worker"}
@@ -204,7 +204,7 @@ def test_a_signal_to_all_tasks_ends_a_served_run_with_a_checkpoint(number, tmp_p
     results = served_run_that_is_stopped(out, stop)
     # The others die of the signal, which a shell tells as the chief's code.
     assert [code for code, _ in results] == [128 + number, -number, -number], results
-    assert (out / "checkpoints" / f"step-{updates(out)}.index").exists()
+    assert (out / "checkpoints" / f"step-{run_records.updates(out)}.index").exists()
 
 
 def test_a_chief_that_is_told_to_stop_does_not_wait_for_a_lost_worker(tmp_path):
@@ -243,7 +243,7 @@ def test_a_checkpoint_has_the_steps_that_workers_had_under_way(tmp_path):
     roles = ["chief", "ps", "worker", "worker"]
     results = processes.run_cluster([chief, *[job(out, SERVED)] * 3], roles)
     assert results[0][0] == 128 + signal.SIGTERM, results[0]
-    assert updates(out) == 7
+    assert run_records.updates(out) == 7
     assert (out / "checkpoints" / "step-7.index").exists()
 
 
@@ -253,9 +253,9 @@ def test_two_workers_with_two_parameter_servers_take_all_steps_between_them(tmp_
     roles = ["chief", "ps", "ps", "worker", "worker"]
     slow = SERVED | {"learning_rate": 0.01}
     assert_ok(processes.run_cluster([job(out, slow)] * 5, roles))
-    assert [line["step"] for line in processes.metrics(out)] == [5, 10, 15]
-    assert all(math.isfinite(line["test_loss"]) for line in processes.metrics(out))
-    assert updates(out) == 15
+    assert [line["step"] for line in run_records.metrics(out)] == [5, 10, 15]
+    assert all(math.isfinite(line["test_loss"]) for line in run_records.metrics(out))
+    assert run_records.updates(out) == 15
 
 
 @pytest.mark.large
@@ -289,11 +289,3 @@ def test_a_worker_goes_on_while_another_is_held_up(tmp_path):
 def steps_saved(out):
     names = (path.stem for path in (out / "checkpoints").glob("step-*.index"))
     return sorted(int(name.removeprefix("step-")) for name in names)
-
-
-def updates(out):
-    """Updates of the weights that a run's last checkpoint has."""
-    checkpoint = tf.train.load_checkpoint(str(out / "checkpoints"))
-    names = checkpoint.get_variable_to_shape_map()
-    (iterations,) = (name for name in names if "optimizer/_iterations" in name)
-    return checkpoint.get_tensor(iterations)

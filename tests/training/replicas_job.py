@@ -78,6 +78,7 @@ def train(placement, settings, overflow):
         epochs=1,
         steps_per_epoch=STEPS,
         validation_batches=batches(False),
+        count_bad=lambda epoch, images: None,
         callbacks=[keep],
     )
     return keep.states

@@ -10,6 +10,7 @@ from shimzoo import checkpoints, models
 from shimzoo.training import DEMO, TrainingInterrupted, run, run_directory, train
 
 from .few_digits import load_few
+from .run_records import assert_same_state, last_state
 from .stops import signal_at
 
 BATCH_SIZE, STEPS = 239, 6  # An epoch of digits has 1,437 images.
@@ -61,25 +62,15 @@ def stopped_and_resumed(config, out, step):
     return train(config, out=out, resume=True)
 
 
-def tensors_in(directory):
-    """All numbers in a run's newest checkpoint, by name: weights, averages, optimizer."""
-    reader = tf.train.load_checkpoint(str(directory / "checkpoints"))
-    floats = {n: d for n, d in reader.get_variable_to_dtype_map().items() if d.is_floating}
-    return {name: reader.get_tensor(name) for name in floats if "position" not in name}
-
-
 def assert_same_end(one, other):
-    found, expected = tensors_in(one.directory), tensors_in(other.directory)
-    assert found.keys() == expected.keys()
-    for name in found:
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert_same_state(one.directory, other.directory)
     assert one.test_accuracy == other.test_accuracy
 
 
 def test_a_run_goes_on_amid_accumulated_gradients_with_its_averages(averaged, tmp_path):
     resumed = stopped_and_resumed(AVERAGED, tmp_path / "run", step=3)
     assert_same_end(resumed, averaged)
-    names = tensors_in(resumed.directory)
+    names = last_state(resumed.directory)
     trainable, all_weights = 83, 137
     assert sum("ExponentialMovingAverage" in name for name in names) == all_weights
     # Mean squares, momentums, and gradients that wait for their update.

@@ -27,14 +27,13 @@ from shimzoo.training import (
 from shimzoo.training.run_directory import RunDirectory
 
 from .few_digits import load_few
+from .run_records import metrics
 from .stops import signal_at
 
 STEPS, EPOCHS = 6, 3
 CONFIG = dataclasses.replace(
     DEMO.config, batch_size=16, epochs=EPOCHS, warmup_examples=64, dropout_keep_prob=0.5
 )
-# What differs from run to run.
-TIMED = ("seconds", "images_per_second", "input_wait_s")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -64,11 +63,6 @@ def restored(path, stage="native"):
     model = models.create(CONFIG.model, stage, num_classes=10, input_size=CONFIG.image_size)
     checkpoints.restore(model, path)
     return model
-
-
-def without_times(directory):
-    lines = RunDirectory(directory).read_metrics()
-    return [{k: v for k, v in line.items() if k not in TIMED} for line in lines]
 
 
 def test_a_run_writes_all_that_it_promises(whole):
@@ -173,7 +167,7 @@ def test_a_run_stopped_again_and_again_ends_as_an_uninterrupted_one(
         assert part["started"] >= record["started"]
     for weight, expected in zip(final_weights(result), final_weights(whole), strict=True):
         np.testing.assert_array_equal(weight, expected)
-    for line, expected in zip(without_times(out), without_times(whole.directory), strict=True):
+    for line, expected in zip(metrics(out), metrics(whole.directory), strict=True):
         assert line == pytest.approx(expected, rel=1e-5)
     for part in ("train", "validation"):
         assert epochs_in_events(out / "tensorboard" / part) == {0, 1, 2}

@@ -1,17 +1,16 @@
 """What a run saves and writes within its epochs, and that it goes on from there."""
 
 import dataclasses
-import json
 import signal
 import types
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo.training import DEMO, TrainingInterrupted, callbacks, placement, run, train
 from shimzoo.training.run_directory import RunDirectory
 
 from .few_digits import load_few
+from .run_records import assert_same_state, metrics
 from .stops import signal_in_test
 
 STEPS, EPOCHS = 6, 2
@@ -23,7 +22,6 @@ CONFIG = dataclasses.replace(
     dropout_keep_prob=0.5,
     log_every=2,
 )
-TIMED = ("seconds", "images_per_second", "input_wait_s")
 
 
 class Killed(BaseException):
@@ -55,32 +53,18 @@ def kill(patch, callback, method, step):
     patch.setattr(callback, method, killing)
 
 
-def lines_in(directory):
-    lines = map(json.loads, (directory / "metrics.jsonl").read_text().splitlines())
-    return [{k: v for k, v in line.items() if k not in TIMED} for line in lines]
-
-
 def steps_saved(directory):
     names = (path.name for path in (directory / "checkpoints").glob("step-*.index"))
     return sorted(int(name.removesuffix(".index").removeprefix("step-")) for name in names)
 
 
-def last_state(directory):
-    reader = tf.train.load_checkpoint(str(directory / "checkpoints"))
-    dtypes = reader.get_variable_to_dtype_map()
-    return {name: reader.get_tensor(name) for name in dtypes if dtypes[name].is_floating}
-
-
 def assert_same_run(directory, expected):
-    assert lines_in(directory) == lines_in(expected)
-    found, wanted = last_state(directory), last_state(expected)
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert metrics(directory) == metrics(expected)
+    assert_same_state(directory, expected)
 
 
 def test_metrics_have_lines_within_an_epoch_too(whole):
-    lines = lines_in(whole)
+    lines = metrics(whole)
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
     assert [line.get("epoch") for line in lines] == [None, None, 1, None, None, 2]
     assert RunDirectory(whole).read_metrics()[0]["epoch"] == 1
@@ -105,14 +89,14 @@ def test_tensorboard_has_them_by_step(whole):
     names = ("loss", "accuracy", "learning_rate", "images_per_second")
     assert found.keys() == {f"steps/{name}" for name in names}
     for name in names[:3]:
-        expected = {line["step"]: line[name] for line in lines_in(whole) if "epoch" not in line}
+        expected = {line["step"]: line[name] for line in metrics(whole) if "epoch" not in line}
         assert found[f"steps/{name}"] == pytest.approx(expected)
 
 
 def test_with_several_steps_per_execution_a_line_comes_after_what_completes_it(tmp_path):
     config = dataclasses.replace(CONFIG, epochs=1, steps_per_execution=3, log_every=2)
     directory = train(config, out=tmp_path / "run").directory
-    assert [line["step"] for line in lines_in(directory)] == [3, 6]
+    assert [line["step"] for line in metrics(directory)] == [3, 6]
 
 
 def test_killed_within_an_epoch_a_run_goes_on_from_there(whole, tmp_path):
@@ -123,7 +107,7 @@ def test_killed_within_an_epoch_a_run_goes_on_from_there(whole, tmp_path):
             train(config, out=tmp_path / "run")
     assert steps_saved(tmp_path / "run") == [6, 8, 9]  # The first epoch's passed its test.
     # Of steps after the checkpoint the lines are written anew.
-    assert lines_in(tmp_path / "run")[-1]["step"] == 10
+    assert metrics(tmp_path / "run")[-1]["step"] == 10
     train(config, out=tmp_path / "run", resume=True)
     assert_same_run(tmp_path / "run", whole)
 
