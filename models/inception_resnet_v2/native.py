@@ -60,9 +60,8 @@ class Conv(keras.layers.Conv2D):
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, filters]`."""
         net = super().call(inputs)
-        if self.batch_norm is None:
-            return net
-        return keras.ops.relu(self.batch_norm(net, training=training))
+        has_norm = self.batch_norm is not None
+        return keras.ops.relu(self.batch_norm(net, training=training)) if has_norm else net
 
 
 def dense_layer(dense: variants.Dense, options: variants.Options, dtype: Any) -> keras.Layer:

@@ -242,8 +242,7 @@ class MobilenetV3(keras.Model):
     def end_points(self, images: Any, training: bool = False) -> dict[str, Any]:
         """All activations under TF-Slim's names and in its order; arguments as for `call`."""
         self.options.check_images(images)
-        images = keras.ops.cast(images, self.compute_dtype)
-        return self._forward(images, training)[1]
+        return self._forward(keras.ops.cast(images, self.compute_dtype), training)[1]
 
     def get_config(self) -> dict[str, Any]:
         """All arguments of the constructor."""
