@@ -264,7 +264,8 @@ def test_the_table_in_the_readme_is_that_of_the_files(capsys, monkeypatch, tmp_p
     assert capsys.readouterr().out.strip() in page.read_text()
 
 
-def test_files_that_hold_no_table_or_results_are_refused(capsys, tmp_path):
+def test_files_that_hold_no_table_or_results_are_refused(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
     (tmp_path / "page.md").write_text("no place")
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     for arguments, words in (
