@@ -17,6 +17,7 @@ from .base import Layer, as_dtype, as_shape, passed_on, size_of
 from .conditions import constant_value, smart_cond
 
 _CLIPPING_KEYS = {"rmax", "rmin", "dmax"}
+_NO_AVERAGE = np.zeros(0, np.float32)
 
 
 class BatchNormalization(Layer):
@@ -260,17 +261,19 @@ class BatchNormalization(Layer):
 
         def run(is_training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             use_moving = averages_in_kernel or not is_training
-            return tf.compat.v1.nn.fused_batch_norm(
-                inputs,
-                self._constant(1.0) if self.gamma is None else self.gamma,
-                self._constant(0.0) if self.beta is None else self.beta,
-                mean=self.moving_mean if use_moving else None,
-                variance=self.moving_variance if use_moving else None,
+            # The op itself, as it reads variables in C++; the function around it does in Python.
+            outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=inputs,
+                scale=self._constant(1.0) if self.gamma is None else self.gamma,
+                offset=self._constant(0.0) if self.beta is None else self.beta,
+                mean=self.moving_mean if use_moving else _NO_AVERAGE,
+                variance=self.moving_variance if use_moving else _NO_AVERAGE,
                 epsilon=self.epsilon,
                 data_format=self._data_format,
                 is_training=is_training,
                 exponential_avg_factor=1.0 - self.momentum if averages_in_kernel else 1.0,
             )
+            return outputs, mean, variance
 
         outputs, mean, variance = smart_cond(training, lambda: run(True), lambda: run(False))
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -412,7 +415,7 @@ def _control_dependencies(operations: list[Any]) -> Any:
 def _assign(moving: Any, value: tf.Tensor, inputs: tf.Tensor) -> Any:
     value = _unless_empty(inputs, value, moving)
     if _updates_at_once():
-        return moving.assign(value)
+        return moving.assign(value, read_value=False)
     with tf.name_scope("AssignNewValue"):
         return tf.compat.v1.assign(moving, value)
 
@@ -422,7 +425,7 @@ def _move(moving: Any, to: tf.Tensor, momentum: Any, inputs: tf.Tensor) -> Any:
     delta = (moving - as_dtype(to, moving.dtype)) * tf.cast(1.0 - momentum, moving.dtype)
     delta = _unless_empty(inputs, delta, tf.zeros_like(delta))
     if _updates_at_once():
-        return moving.assign_sub(delta)
+        return moving.assign_sub(delta, read_value=False)
     with tf.name_scope("AssignMovingAvg"):
         return tf.compat.v1.assign_sub(moving, delta)
 
