@@ -122,9 +122,9 @@ def test_a_command_that_outlasts_its_time_is_interrupted_and_the_next_begins(tmp
     assert len(calls) > 3
     ended = (tmp_path / "log.ended").read_text().split()
     assert ended == ["interrupted"] * len(calls)
-    # No command takes more than a quarter of the 20 minutes.
+    # No command takes more than a third of the 20 minutes.
     limits = (tmp_path / "log.limits").read_text().split()
-    assert limits == ["300"] * len(calls)
+    assert limits == ["400"] * len(calls)
     assert done.stdout.count("ended with code 124") == len(calls)
 
 

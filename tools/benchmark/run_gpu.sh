@@ -4,7 +4,7 @@
 #   tools/benchmark/run_gpu.sh MINUTES [FOLDER]
 #
 # Runs with whatever there is of TensorFlow, JAX and PyTorch, on the card; files of results go to
-# FOLDER (gpu_results), one a command. No command takes more than a quarter of the time. PYTHON names
+# FOLDER (gpu_results), one a command. No command takes more than a third of the time. PYTHON names
 # another interpreter.
 set -eu
 
@@ -16,7 +16,7 @@ folder=${2:-gpu_results}
 python=${PYTHON:-python3}
 end=$(($(date +%s) + 60 * minutes))
 least_seconds=60 # Less is not enough to compile a step.
-most_seconds=$((60 * minutes / 4))
+most_seconds=$((60 * minutes / 3))
 if [ "$most_seconds" -lt $least_seconds ]; then most_seconds=$least_seconds; fi
 # After Ctrl-C, which the command that runs gets as well, nothing else is begun.
 trap 'exit 130' INT
