@@ -8,7 +8,7 @@ from typing import Any
 
 # In a target's place for a contender: of each of them the same is asked.
 ANY = "*"
-# What all targets are about: two cores, no GPU, and the model as it is by default.
+# What targets are about that say nothing else: two cores, no GPU, the model as it is by default.
 _CIRCUMSTANCES = {"threads": 2, "gpu": "", "options": ""}
 
 
@@ -142,6 +142,30 @@ def _throughput(
     return Target(title, command, "throughput", contender, measure, against, bound, conditions)
 
 
+def _on_gpu(phase: str, against: str) -> Target:
+    sizes = {"model": "resnet_v1_50", "batch_size": 256, "precision": "mixed_bfloat16"}
+    words = (f"--{name.replace('_', '-')} {value}" for name, value in sizes.items())
+    others = f"--jit --phase {phase} --backend jax --contender {against}"
+    what = "training step" if phase == "training" else phase
+    return Target(
+        f"NVIDIA H100: native {what} on JAX / {against}, ResNet-50 224x224 b256 in bfloat16",
+        f"throughput {' '.join(words)} {others}",
+        "throughput",
+        "native",
+        phase,
+        against,
+        None,
+        {
+            **sizes,
+            "image_size": 224,
+            "jit_compile": True,
+            "backend": "jax",
+            "gpu": "NVIDIA H100 80GB HBM3",
+            "threads": 16,
+        },
+    )
+
+
 # keras.applications' net has no auxiliary head.
 _OPTIONS = {"inception_v3": ("create_aux_logits=False",)}
 _CLASSIC = "ResNet-50 224x224 b8"
@@ -219,6 +243,16 @@ TARGETS: tuple[Target, ...] = (
             others=("--jit", "--backend jax", "--contender native:tensorflow"),
         )
         for phase in ("training", "inference")
+    ),
+    *(
+        _on_gpu(phase, against)
+        for phase, against in (
+            ("training", "torchvision"),
+            ("training", "timm"),
+            ("training", "keras_applications"),
+            ("inference", "torchvision"),
+            ("inference", "keras_applications"),
+        )
     ),
     _throughput(
         f"native inference's share of the 4096³ matrix product's FLOP/s, {_CLASSIC}",
