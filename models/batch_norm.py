@@ -98,6 +98,13 @@ class BatchNorm(keras.layers.BatchNormalization):
             return self._call_fused(inputs, training)
         return self._call_portable(inputs, training)
 
+    def scale_and_offset(self) -> tuple[Any, Any]:
+        """What the layer does in inference: `inputs * scale + offset`, two tensors `[C]`."""
+        scale = keras.ops.rsqrt(self.moving_variance + self.epsilon)
+        scale = scale * self.gamma if self.scale else scale
+        offset = -self.moving_mean * scale
+        return scale, offset + self.beta if self.center else offset
+
     def _call_fused(self, inputs: Any, training: bool) -> Any:
         channels = self.moving_mean.shape
         gamma = self.gamma.value if self.scale else tf.ones(channels, self.variable_dtype)

@@ -173,5 +173,5 @@ def test_the_native_file_needs_keras_alone(folder):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add("." * node.level + (node.module or ""))
-    own = {"..batch_norm", "..regularizers", "."}
+    own = {"..batch_norm", "..depthwise", "..regularizers", "."}
     assert imported <= {"collections.abc", "dataclasses", "typing", "keras", *own}

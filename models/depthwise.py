@@ -1,0 +1,42 @@
+"""Depthwise convolutions with batch norm, for native models."""
+
+from typing import Any
+
+import keras
+
+from .batch_norm import BatchNorm
+
+
+def normalized_depthwise_conv(
+    inputs: Any,
+    kernel: Any,
+    strides: int | tuple[int, int],
+    dilation_rate: int | tuple[int, int],
+    batch_norm: BatchNorm,
+    training: bool,
+) -> Any:
+    """A depthwise convolution with padding "same", and batch norm of what comes out.
+
+    In inference batch norm goes into the convolution's kernel and biases, which costs nothing for a
+    kernel that small: TensorFlow fuses convolutions with batch norm and the activation behind it,
+    but not depthwise ones, whose biases it does fuse. (MobileNet v1 at 224 pixels, batch 8, 2
+    cores: 0.87 of the time.)
+
+    Args:
+        inputs: Floating-point tensor `[B, H, W, C]`.
+        kernel: Tensor `[height, width, C, 1]`.
+        strides: Of the convolution.
+        dilation_rate: Of the convolution.
+        batch_norm: A built layer, with `gamma` and `beta`.
+        training: Whether to normalize by the batch's statistics and learn them.
+
+    Returns:
+        Tensor `[B, new H, new W, C]` of the layer's compute dtype.
+    """
+    scale = offset = None
+    # In half precision the product would lose digits that the kernel for batch norm keeps.
+    if not training and batch_norm.compute_dtype == "float32":
+        scale, offset = batch_norm.scale_and_offset()
+        kernel = kernel * keras.ops.expand_dims(scale, -1)
+    net = keras.ops.depthwise_conv(inputs, kernel, strides, "same", "channels_last", dilation_rate)
+    return batch_norm(net, training=training) if offset is None else net + offset
