@@ -10,9 +10,9 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
-from ..depthwise import normalized_depthwise_conv
 from ..regularizers import L2
 from . import published, variants
+from .depthwise import normalized_depthwise_conv
 
 
 def truncated_normal() -> keras.Initializer:

@@ -12,9 +12,9 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
-from ..depthwise import normalized_depthwise_conv
 from ..regularizers import L2
 from . import published, variants
+from .depthwise import normalized_depthwise_conv
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies

@@ -10,7 +10,6 @@ from typing import Any
 import keras
 
 from ..batch_norm import BatchNorm
-from ..depthwise import normalized_depthwise_conv
 from ..regularizers import L2
 from . import published, variants
 
@@ -98,10 +97,8 @@ class DepthwiseConv(keras.layers.DepthwiseConv2D):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, H, W, C]` in [0, 6]."""
-        net = normalized_depthwise_conv(
-            inputs, self.kernel, self.strides, self.dilation_rate, self.batch_norm, training
-        )
-        return keras.ops.relu6(net)
+        net = super().call(inputs)
+        return keras.ops.relu6(self.batch_norm(net, training=training))
 
 
 class Bottleneck(keras.layers.Layer):

@@ -12,7 +12,6 @@ import tensorflow.compat.v1 as tf
 
 from ... import shim
 from ..batch_norm import BatchNorm
-from ..depthwise import normalized_depthwise_conv
 from ..regularizers import L2
 from . import architectures, published, variants
 
@@ -77,9 +76,13 @@ class Conv(keras.layers.Layer):
         self.weight_decay = options.weight_decay
         self.batch_norm = None
         if norm:
-            decay, epsilon = options.batch_norm_decay, options.batch_norm_epsilon
             self.batch_norm = BatchNorm(
-                momentum=decay, epsilon=epsilon, scale=True, dtype=dtype, name="BatchNorm"
+                momentum=options.batch_norm_decay,
+                epsilon=options.batch_norm_epsilon,
+                scale=True,
+                center=True,
+                dtype=self.dtype_policy,
+                name="BatchNorm",
             )
 
     def build(self, input_shape: tuple) -> None:
@@ -99,12 +102,9 @@ class Conv(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, height, width, filters]`."""
-        given = inputs, self.kernel, self.stride
-        if self.filters is None:
-            net = normalized_depthwise_conv(*given, self.rate, self.batch_norm, training)
-        else:
-            net = keras.ops.conv(*given, "same", "channels_last", self.rate)
-            net = self.batch_norm(net, training=training) if self.batch_norm else net + self.bias
+        conv = keras.ops.conv if self.filters else keras.ops.depthwise_conv
+        net = conv(inputs, self.kernel, self.stride, "same", "channels_last", self.rate)
+        net = self.batch_norm(net, training=training) if self.batch_norm else net + self.bias
         return net if self.act is None else self.act(net)
 
 

@@ -18,6 +18,8 @@ MOST_LINES = {"shimmed": 250, "partially_native": 350, "native": 250}
 # What the versions share: the record, the net, and the tables of one with several architectures.
 MOST_SHARED_LINES = 300
 TABLES = ("architectures.py",)
+# What several native layers of a family share.
+LAYERS = ("depthwise.py",)
 
 
 def readme(folder):
@@ -140,7 +142,8 @@ def test_a_file_uses_what_it_defines(folder, stage):
 def test_the_shared_files_have_one_subject_each(folder):
     files = {file.name for file in (MODELS / folder).glob("*.py")}
     files -= {"__init__.py", *(f"{stage}.py" for stage in STAGES)}
-    assert {"published.py", "variants.py"} <= files <= {"published.py", "variants.py", *TABLES}
+    needed = {"published.py", "variants.py"}
+    assert needed <= files <= {*needed, *TABLES, *LAYERS}
     for file in files:
         assert len((MODELS / folder / file).read_text().splitlines()) <= MOST_SHARED_LINES, file
 
@@ -173,5 +176,5 @@ def test_the_native_file_needs_keras_alone(folder):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add("." * node.level + (node.module or ""))
-    own = {"..batch_norm", "..depthwise", "..regularizers", "."}
+    own = {"..batch_norm", "..regularizers", ".", ".depthwise"}
     assert imported <= {"collections.abc", "dataclasses", "typing", "keras", *own}
