@@ -49,7 +49,7 @@ def places(
         rows: Which rows of each batch.
 
     Returns:
-        A dataset of epoch, place in the epoch and number in the split.
+        A dataset of batches: `epoch`, `place` in the epoch and `index` in the split, `[rows]` each.
     """
     first_epoch, steps_done = divmod(first_step, steps)
     grid = [steps, config.batch_size]
@@ -59,12 +59,9 @@ def places(
         order = split.order(epoch_seed(config.seed, epoch))
         indices = tf.reshape(order[: steps * config.batch_size], grid)
         begin = tf.where(epoch == first_epoch, steps_done, 0)
-        chosen = [
-            tf.reshape(tf.gather(numbers[begin:], rows, axis=1), [-1])
-            for numbers in (in_epoch, indices)
-        ]
-        epochs = tf.fill(tf.shape(chosen[0]), epoch)
-        return tf.data.Dataset.from_tensor_slices((epochs, *chosen))
+        place, index = (tf.gather(numbers[begin:], rows, axis=1) for numbers in (in_epoch, indices))
+        chosen = {"epoch": tf.fill(tf.shape(place), epoch), "place": place, "index": index}
+        return tf.data.Dataset.from_tensor_slices(chosen)
 
     # Only numbers are made an epoch at a time: what reads them goes on from epoch to epoch.
     return tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch)

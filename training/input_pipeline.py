@@ -15,7 +15,7 @@ import tensorflow as tf
 from .. import models
 from . import augmentation, preprocessing
 from .bad_examples import EVALUATION, BadExamples
-from .bad_rows import Example, checked, finisher, guarded
+from .bad_rows import Example, checked, finisher, read_batches
 from .datasets import Split
 from .input_order import epoch_seed, places, rows_of_worker
 from .preprocessing.base import Preprocessing, seeds
@@ -86,22 +86,20 @@ def training_batches(
     """
     mixing = augmentation.Mixing(config.mixup, config.cutmix, split.num_classes)
     rows = rows_of_worker(config.batch_size, num_workers, worker_index, mixing.partners)
-    load = _training_loader(split, config, mixing)
-    finish = finisher(len(rows) - mixing.partners, bad)
+    num_own = len(rows) - mixing.partners
+    finish = finisher(num_own, bad)
 
-    def to_training_batch(batch: Example) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        drawn = batch.pop("mixing")
-        images, labels, weights = finish(batch)
+    def to_training_batch(place: Example, found: Example) -> tuple[tf.Tensor, ...]:
+        batch = finish(place, found)
+        images, labels = batch["image"], batch["label"]
         if has_soft_labels(config):
-            images, labels = mixing.mix(images, labels, batch["ok"], drawn)
-        return images, labels, weights
+            images, labels = mixing.mix(images, labels, batch["ok"], batch["mixing"])
+        return images, labels, tf.cast(batch["ok"][:num_own], tf.float32)
 
     steps = steps_per_epoch(config, len(split))
-    examples = places(split, config, steps, first_step, rows).map(
-        load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    batches = examples.batch(len(rows), drop_remainder=True).map(to_training_batch)
-    return _with_options(batches.prefetch(tf.data.AUTOTUNE))
+    ordered = places(split, config, steps, first_step, rows)
+    batches = read_batches(ordered, _training_loader(split, config, mixing), split)
+    return _with_options(batches.map(to_training_batch).prefetch(tf.data.AUTOTUNE))
 
 
 def evaluation_batches(
@@ -127,50 +125,47 @@ def evaluation_batches(
     preprocess = preprocessing_of(config)
     finish = finisher(None, bad)
 
-    def load(index: tf.Tensor) -> Example:
-        def read() -> Example:
-            example = split.read(index)
-            pixels = preprocess.evaluate(example["image"], config.image_size)
-            return checked(pixels, example["label"], split)
+    def load(place: Example) -> Example:
+        example = split.read(place["index"])
+        pixels = preprocess.evaluate(example["image"], config.image_size)
+        return checked(pixels, example["label"], split)
 
-        place = {"epoch": tf.constant(EVALUATION, tf.int64), "index": index}
-        return {**guarded(read, split, config.image_size), **place}
-
-    def to_batch(batch: Example) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        images, labels, weights = finish(batch)
+    def to_batch(place: Example, found: Example) -> tuple[tf.Tensor, ...]:
+        batch = finish(place, found)
+        labels = batch["label"]
         if has_soft_labels(config):
             labels = tf.one_hot(labels, split.num_classes)
-        return images, labels, weights
+        return batch["image"], labels, tf.cast(batch["ok"], tf.float32)
 
     # Shared before anything is read; only the last batch of all can be smaller, so a worker's are
     # put together again as they were.
     order = split.order(None)
     batch_number = tf.range(tf.size(order)) // config.batch_size
     is_own = batch_number % num_workers == worker_index
-    own = tf.data.Dataset.from_tensor_slices(tf.boolean_mask(order, is_own))
-    examples = own.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    batches = examples.batch(config.batch_size).map(to_batch)
+    own = tf.boolean_mask(order, is_own)
+    ordered = tf.data.Dataset.from_tensor_slices(
+        {"epoch": tf.fill(tf.shape(own), tf.constant(EVALUATION, tf.int64)), "index": own}
+    ).batch(config.batch_size)
+    batches = read_batches(ordered, load, split).map(to_batch)
+    # Keras warns of what it can't count.
+    batches = batches.apply(tf.data.experimental.assert_cardinality(ordered.cardinality()))
     return _with_options(batches.prefetch(tf.data.AUTOTUNE))
 
 
 def _training_loader(
     split: Split, config: TrainConfig, mixing: augmentation.Mixing
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Example]:
+) -> Callable[[Example], Example]:
     """Makes what reads and distorts one example."""
     distort = _distortion(config)
 
-    def load(epoch: tf.Tensor, place: tf.Tensor, index: tf.Tensor) -> Example:
-        seed = tf.random.experimental.stateless_fold_in(epoch_seed(config.seed, epoch), place)
+    def load(place: Example) -> Example:
+        of_epoch = epoch_seed(config.seed, place["epoch"])
+        seed = tf.random.experimental.stateless_fold_in(of_epoch, place["place"])
         distort_seed, mixing_seed = seeds(seed, 2)
-
-        def read() -> Example:
-            example = split.read(index)
-            pixels = distort(example["image"], distort_seed)
-            return checked(pixels, example["label"], split)
-
-        example = guarded(read, split, config.image_size)
-        drawn = mixing.draw(example["image"], mixing_seed)
-        return {**example, "epoch": epoch, "index": index, "mixing": drawn}
+        example = split.read(place["index"])
+        pixels = distort(example["image"], distort_seed)
+        drawn = mixing.draw(pixels, mixing_seed)
+        return {**checked(pixels, example["label"], split), "mixing": drawn}
 
     return load
 
@@ -187,6 +182,8 @@ def _distortion(config: TrainConfig) -> Callable[[tf.Tensor, tf.Tensor], tf.Tens
         between.append(augmentation.random_erasing(config.random_erasing, preprocess.value_range))
 
     def distort(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        if not between:
+            return preprocess.train(image, size, *seeds(seed, 1))
         first, *others = seeds(seed, 1 + len(between))
         pixels = preprocess.distort(image, size, first)
         for augment, own_seed in zip(between, others, strict=True):

@@ -75,6 +75,22 @@ def test_what_can_not_be_used_keeps_its_place_with_weight_0(damaged):
     assert [bad.count(epoch) for epoch in (0, 1, 2)] == [5, 5, 0]
 
 
+def test_bad_examples_are_mixed_with_no_other(damaged):
+    dataset, numbers = damaged
+    config = dataclasses.replace(DISK, epochs=1, mixup=0.5, cutmix=0.5)
+    order = order_of(dataset.train, 0)
+    _, labels, weights = (
+        np.concatenate(parts) for parts in zip(*batches(dataset.train, config), strict=True)
+    )
+    np.testing.assert_array_equal(weights, [number not in numbers for number in order])
+    in_front = [place for place in range(23) if order[place + 1] in numbers and weights[place]]
+    assert in_front
+    for place in in_front:
+        if (place + 1) % DISK.batch_size:
+            assert labels[place].max() == 1
+            assert labels[place].argmax() == order[place] % 3
+
+
 def test_good_examples_are_what_they_would_be_without_the_bad_ones(damaged):
     dataset, _ = damaged
     images, labels, weights = batches(dataset.train, DISK)[0]

@@ -118,6 +118,59 @@ def test_resizing_is_tf1s_by_its_definition(height, width, new_height, new_width
     np.testing.assert_allclose(resized, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("new", [7, 40], ids=["of_a_large_image", "of_a_small_one"])
+@pytest.mark.parametrize("value_range", [None, (0.0, 1.0), (-1.0, 1.0)])
+def test_bytes_are_resized_as_the_floats_that_they_stand_for(value_range, new):
+    pixels = image_files.pixels(1, 60, 50)
+    floats = tf.cast(pixels, tf.float32)
+    low, high = value_range or (0.0, 255.0)
+    expected = images.resize_bilinear(floats, new, new) * ((high - low) / 255) + low
+    tolerance = 1e-6 * (high - low)
+    resized = images.resize_bilinear(tf.constant(pixels), new, new, value_range)
+    np.testing.assert_allclose(resized, expected, rtol=0, atol=tolerance)
+    given = floats if value_range is None else floats / 255
+    resized = images.resize_bilinear(given, new, new, value_range)
+    np.testing.assert_allclose(resized, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", preprocessing.PREPROCESSINGS)
+def test_what_a_model_sees_is_the_crop_normalized(name):
+    preprocess, image = preprocessing.get(name), tf.constant(image_files.photo("china"))
+    cropped = preprocess.normalize(preprocess.crop(image, 32))
+    np.testing.assert_allclose(preprocess.evaluate(image, 32), cropped, rtol=0, atol=1e-6)
+    for seed in seeds(4):
+        distorted = preprocess.normalize(preprocess.distort(image, 32, seed))
+        np.testing.assert_allclose(preprocess.train(image, 32, seed), distorted, rtol=0, atol=1e-6)
+
+
+def test_colours_of_inception_change_as_by_tensorflows_own_operations(monkeypatch):
+    """One after the other, in Slim's orders and ranges."""
+    size = 16
+    pixels = tf.constant(image_files.pixels(2, size, size))
+    draw, drawn = tf.random.stateless_uniform, []
+    monkeypatch.setattr(images, "decode_window", lambda image, begin, extent: image)
+    monkeypatch.setattr(
+        tf.random, "stateless_uniform", lambda *args: drawn.append(draw(*args)) or drawn[-1]
+    )
+    changes = {
+        "brightness": (tf.image.adjust_brightness, -32 / 255, 32 / 255),
+        "saturation": (tf.image.adjust_saturation, 0.5, 1.5),
+    }
+    flips = set()
+    for seed in seeds(16):
+        drawn.clear()
+        changed = preprocessing.get("inception").distort(pixels, size, seed)
+        [[flip, *shares]] = [values.numpy() for values in drawn]
+        flips.add(flip < 0.5)
+        expected = tf.image.convert_image_dtype(pixels, tf.float32)
+        expected = tf.image.flip_left_right(expected) if flip < 0.5 else expected
+        for share, (change, least, most) in zip(shares, changes.values(), strict=True):
+            expected = change(expected, least + share * (most - least))
+        expected = tf.clip_by_value(expected, 0.0, 1.0)
+        np.testing.assert_allclose(changed, expected, rtol=0, atol=1e-6)
+    assert flips == {True, False}
+
+
 @hypothesis.settings(max_examples=50)
 @hypothesis.given(st.floats(0, 3, width=32), st.integers(0, 1000))
 def test_saturation_is_that_of_tensorflow(factor, seed):

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 # Pixels that one sample of a JPEG's colours covers, at most.
 _NEIGHBOURS = 4
+# How many times as many pixels as the resized one a large image has, at least.
+_LARGE = 5
 
 
 def image_size(image: tf.Tensor) -> tf.Tensor:
@@ -64,24 +66,46 @@ def decode_window(image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor) -> tf.Ten
     )
 
 
-def resize_bilinear(pixels: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+def resize_bilinear(
+    pixels: tf.Tensor,
+    height: tf.Tensor | int,
+    width: tf.Tensor | int,
+    value_range: tuple[float, float] | None = None,
+) -> tf.Tensor:
     """Resizes as TF1 did by default: corners of pixels are aligned, not their centres.
 
     Args:
         pixels: uint8 or float32 `[H, W, 3]`.
         height: The new height, an int32 scalar.
         width: The new width likewise.
+        value_range: What black and white become, of bytes or of floats in [0, 1]; None to leave
+            the values as they are.
 
     Returns:
-        float32 `[height, width, 3]`, values as in `pixels`.
+        float32 `[height, width, 3]`.
     """
-    resized = tf.raw_ops.ResizeBilinear(
-        images=pixels[tf.newaxis],
-        size=tf.stack([height, width]),
-        align_corners=False,
-        half_pixel_centers=False,
-    )
-    return resized[0]
+
+    def resized(values: tf.Tensor) -> tf.Tensor:
+        return tf.raw_ops.ResizeBilinear(
+            images=values[tf.newaxis],
+            size=tf.stack([height, width]),
+            align_corners=False,
+            half_pixel_centers=False,
+        )[0]
+
+    if pixels.dtype != tf.uint8:
+        return resized(pixels) if value_range is None else _scaled(resized(pixels), 1, value_range)
+    low, high = value_range or (0.0, 255.0)
+
+    def of_floats() -> tf.Tensor:
+        # One pass from bytes to the range.
+        return resized(tf.quantization.dequantize(tf.bitcast(pixels, tf.quint8), low, high))
+
+    # The kernel for bytes makes floats of the four neighbours of each new pixel, one by one: on one
+    # core 0.12 ms for 224x224, and 0.09 with the crop of a photograph turned to floats before. That
+    # takes 0.1 ns a value, which is too much where few of them are neighbours.
+    is_large = tf.size(pixels) > _LARGE * height * width * 3
+    return tf.cond(is_large, lambda: _scaled(resized(pixels), 255, (low, high)), of_floats)
 
 
 def adjust_saturation(pixels: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
@@ -118,6 +142,11 @@ def _decoded_jpeg_window(image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor) ->
 def _decoded(image: tf.Tensor) -> tf.Tensor:
     pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
     return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def _scaled(pixels: tf.Tensor, white: float, value_range: tuple[float, float]) -> tf.Tensor:
+    low, high = value_range
+    return pixels * ((high - low) / white) + low
 
 
 def _in_three_channels(pixels: tf.Tensor) -> tf.Tensor:
