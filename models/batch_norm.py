@@ -104,7 +104,9 @@ class BatchNorm(keras.layers.BatchNormalization):
         gamma = self.gamma if self.scale else 1.0
         scale = gamma / keras.ops.sqrt(self.moving_variance + self.epsilon)
         offset = -self.moving_mean * scale
-        return scale, offset + self.beta if self.center else offset
+        if self.center:
+            offset = offset + self.beta
+        return scale, offset
 
     def _call_fused(self, inputs: Any, training: bool) -> Any:
         channels = self.moving_mean.shape

@@ -44,8 +44,9 @@ def _available_memory_bytes() -> float:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Says what `-n auto` means: a worker a core, as far as the memory goes."""
-    return max(1, min(_available_cores(), int(_available_memory_bytes() / WORKER_MEMORY_BYTES)))
+    """Says what `-n auto` means: workers by cores, one each unless told, as far as memory goes."""
+    wanted = _available_cores() * float(os.environ.get("SHIMZOO_WORKERS_PER_CORE", "1"))
+    return max(1, int(min(wanted, _available_memory_bytes() / WORKER_MEMORY_BYTES)))
 
 
 # The number of threads decides in which order TensorFlow sums, and so the last digits; in training

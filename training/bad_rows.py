@@ -50,8 +50,9 @@ def read_batches(
         return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(place), found)
 
     # Only a dataset can let an operation fail and go on, and to make one takes 0.1 ms: one a batch,
-    # not one an image. A second batch begins while the last images of the first are awaited.
-    return places.interleave(read_batch, cycle_length=2, num_parallel_calls=2, deterministic=True)
+    # not one an image. TensorFlow begins twice `cycle_length` more batches than that, so the next
+    # ones are under way while the last images of one are awaited: three in all.
+    return places.interleave(read_batch, cycle_length=1, num_parallel_calls=1, deterministic=True)
 
 
 def finisher(num_own: int | None, bad: BadExamples | None) -> Callable[[Example, Example], Example]:
@@ -66,7 +67,8 @@ def finisher(num_own: int | None, bad: BadExamples | None) -> Callable[[Example,
     """
 
     def finish(place: Example, found: Example) -> Example:
-        size, rows = tf.size(place["index"]), found.pop("row")[:, tf.newaxis]
+        size, rows = tf.size(place["index"]), found["row"][:, tf.newaxis]
+        found = {name: values for name, values in found.items() if name != "row"}
         ok = tf.scatter_nd(rows, found["ok"], [size])
         all_ok = tf.reduce_all(ok)
         good = tf.argmax(found["ok"], output_type=tf.int32)

@@ -20,8 +20,8 @@ def normalized_depthwise_conv(
     In inference batch norm goes into the convolution's kernel and biases, which costs nothing for a
     kernel that small: TensorFlow fuses convolutions with batch norm and the activation behind it,
     but not depthwise ones, whose biases it does fuse. (At 224 pixels, batch 8, 2 cores: 0.87 of the
-    time.) Sums are rounded elsewhere, which through MobileNet v1 is 2e-6 of an activation, but with
-    the residual blocks of v2 came to 1.5e-5.
+    time, both in one process.) Sums are rounded elsewhere, which through MobileNet v1 is 2e-6 of an
+    activation, but with the residual blocks of v2 came to 1.5e-5.
 
     Args:
         inputs: Floating-point tensor `[B, H, W, C]`.
@@ -34,10 +34,10 @@ def normalized_depthwise_conv(
     Returns:
         Tensor `[B, new H, new W, C]` of the layer's compute dtype.
     """
-    scale = offset = None
+    given = strides, "same", "channels_last", dilation_rate
     # In half precision the product would lose digits that the kernel for batch norm keeps.
-    if not training and batch_norm.compute_dtype == "float32":
-        scale, offset = batch_norm.scale_and_offset()
-        kernel = kernel * keras.ops.expand_dims(scale, -1)
-    net = keras.ops.depthwise_conv(inputs, kernel, strides, "same", "channels_last", dilation_rate)
-    return batch_norm(net, training=training) if offset is None else net + offset
+    if training or batch_norm.compute_dtype != "float32":
+        return batch_norm(keras.ops.depthwise_conv(inputs, kernel, *given), training=training)
+    scale, offset = batch_norm.scale_and_offset()
+    kernel = kernel * keras.ops.expand_dims(scale, -1)
+    return keras.ops.depthwise_conv(inputs, kernel, *given) + offset

@@ -47,6 +47,15 @@ def test_training_is_the_convolution_and_then_batch_norm(stride, rate):
         np.testing.assert_allclose(moved, expected, rtol=1e-6)
 
 
+def test_in_training_a_frozen_norm_keeps_its_averages():
+    layer, other = make(trainable=False), make(trainable=False)
+    expected = other(convolved_by_tensorflow(1, 1), training=False)
+    actual = normalized_depthwise_conv(IMAGES, KERNEL, 1, 1, layer, training=True)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
+    for kept, expected in zip(layer.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(kept, expected)
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_half_precision_is_the_convolution_and_then_batch_norm(training):
     layer, other = make(dtype="mixed_bfloat16"), make(dtype="mixed_bfloat16")

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import itertools
 import re
 import textwrap
 from pathlib import Path
@@ -169,9 +170,12 @@ def test_a_number_of_a_paper_is_in_no_version(folder):
 
 
 @every_folder
-def test_the_native_file_needs_keras_alone(folder):
+def test_the_native_files_need_keras_alone(folder):
     imported = set()
-    for node in ast.walk(tree(folder, "native")):
+    layers = [file.removesuffix(".py") for file in LAYERS if (MODELS / folder / file).exists()]
+    for node in itertools.chain.from_iterable(
+        ast.walk(tree(folder, f)) for f in ("native", *layers)
+    ):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

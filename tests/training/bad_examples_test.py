@@ -110,6 +110,44 @@ def test_a_batch_without_any_good_example_weighs_nothing(damaged):
     assert sum(not images.any() for images in without) == 4
 
 
+def write_images(folder, images):
+    image_files.write_slim(folder, {"few_test.tfrecord": 6})
+    records = [image_files.example(image, i % 3) for i, image in enumerate(images)]
+    image_files.write_records(folder / "few_train.tfrecord", records)
+    return load_dataset(f"tfrecord:{folder}").train
+
+
+@pytest.mark.parametrize("settings", [{}, {"mixup": 0.5, "cutmix": 0.5}])
+def test_many_examples_without_any_good_one_weigh_nothing(tmp_path, settings):
+    split = write_images(tmp_path, [b"no image"] * 4)
+    config = dataclasses.replace(DISK, batch_size=4, epochs=2, **settings)
+    seen = batches(split, config, bad=BadExamples(split, 1.0))
+    assert len(seen) == 2
+    for images, labels, weights in seen:
+        assert images.shape == (4, 32, 32, 3)
+        assert len(labels) == 4
+        np.testing.assert_array_equal(weights, np.zeros(4))
+
+
+def test_the_last_batch_of_an_evaluation_is_smaller(damaged):
+    dataset, numbers = damaged
+    bad = BadExamples(dataset.train, 1.0, "test")
+    config = dataclasses.replace(DISK, batch_size=10)
+    seen = list(evaluation_batches(dataset.train, config, bad))
+    assert [len(images) for images, _, _ in seen] == [10, 10, 4]
+    weights = np.concatenate([weights for _, _, weights in seen])
+    assert set(np.flatnonzero(weights == 0)) == numbers
+    assert bad.count(EVALUATION) == len(numbers)
+
+
+def test_the_last_batch_of_an_evaluation_may_be_bad_as_a_whole(tmp_path):
+    split = write_images(tmp_path, [image_files.encoded(i) for i in range(3)] + [b"no image"] * 2)
+    bad = BadExamples(split, 1.0, "test")
+    seen = list(evaluation_batches(split, dataclasses.replace(DISK, batch_size=3), bad))
+    assert [weights.numpy().tolist() for _, _, weights in seen] == [[1, 1, 1], [0, 0]]
+    assert bad.count(EVALUATION) == 2
+
+
 def test_bad_examples_are_named_with_their_reasons(damaged):
     dataset, _ = damaged
     bad = BadExamples(dataset.train, 0.5)
