@@ -9,6 +9,7 @@ import pytest
 import rich.console
 from hypothesis import given
 from hypothesis import strategies as st
+from shimzoo import cli
 from shimzoo.tools.benchmark import report, results_file, rows, targets
 from shimzoo.tools.benchmark.rows import Row
 
@@ -112,13 +113,78 @@ def test_results_go_to_what_a_link_names_and_to_devices(tmp_path):
     assert device.is_char_device()
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b"measure,git_commit\n1,2,3\n"]
+@pytest@pytest.mark.parametrize(
+    "content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b"measure,git_commit\n1,2\n"]
 )
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "x.csv").write_bytes(content)
     with pytest.raises(ValueError, match="holds no results: give a file"):
         results_file.read_csv(tmp_path / "x.csv")
+
+
+def written(path, *found):
+    results_file.write_csv(path, rows.lines(found, "throughput", FACTS), results_file.origin())
+    return path.read_text()
+
+
+# Of a line of results: the step of "ours", in milliseconds.
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("median", "nan", "column median: 'nan' is no finite number"),
+        ("median", "inf", "column median: 'inf' is no finite number"),
+        ("median", "fast", "column median: 'fast' is no finite number"),
+        ("median", "0.0", "column median: '0.0' is not above 0"),
+        ("median", "-1.0", "column median: '-1.0' is not above 0"),
+        ("q1", "", "column q1: it is empty, and q3 is not"),
+        ("q3", "1,5", "column q3: '1,5' is no finite number"),
+        ("rounds", "", "column rounds: '' is no whole number of 1 or more"),
+        ("rounds", "0", "column rounds: '0' is no whole number of 1 or more"),
+        ("rounds", "2.5", "column rounds: '2.5' is no whole number of 1 or more"),
+        ("batch_size", "two", "column batch_size: 'two' is no whole number of 1 or more"),
+    ],
+)
+@pytest.mark.parametrize("command", [["compare", "x.csv", "x.csv"], ["table", "x.csv"], ["input"]])
+def test_a_number_that_is_none_is_refused_with_its_place(
+    capsys, tmp_path, monkeypatch, command, column, value, words
+):
+    monkeypatch.chdir(tmp_path)
+    [line] = rows.lines(FOUND[:1], "throughput", FACTS)
+    sizes = {"stage": "native", "image_size": 224}
+    results_file.write_csv(
+        tmp_path / "x.csv", [line | sizes, line | sizes | {column: value}], results_file.origin()
+    )
+    options = ["--step-of", "x.csv"] if command == ["input"] else []
+    assert cli.main(["benchmark", *command, *options]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"'x.csv', line 3, {words}." in err
+
+
+@given(st.data())
+def test_a_file_that_is_cut_is_refused_wherever_that_is(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("cut") / "x.csv"
+    whole = written(path, *FOUND)
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))].encode())
+    is_at_the_end_of_a_line = path.read_bytes().endswith(b"\n")
+    if is_at_the_end_of_a_line and path.read_bytes().count(b"\n") > 1:
+        assert len(results_file.read_csv(path)) < len(FOUND)
+        return
+    with pytest.raises(ValueError, match=r"line \d, column \w+: |line \d: |holds no results"):
+        results_file.read_csv(path)
+
+
+def test_what_a_line_has_too_many_is_refused(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(written(path, *FOUND).rstrip("\n") + ",1\n")
+    with pytest.raises(ValueError, match=r"line 4, column threads: the line goes on behind it"):
+        results_file.read_csv(path)
+
+
+def test_growth_can_be_nothing_or_less(tmp_path):
+    path = tmp_path / "x.csv"
+    written(path, *(Row.of("x", "memory_growth", "MiB", [value]) for value in (0.0, -0.1)))
+    assert [line["median"] for line in results_file.read_csv(path)] == ["0.0", "-0.1"]
 
 
 def test_the_table_fits_a_terminal_and_says_why_a_number_is_missing():

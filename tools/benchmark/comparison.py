@@ -12,6 +12,7 @@ import rich.markup
 import rich.table
 
 from . import results_file
+from .measures import COUNTS, RATES, SIZES
 
 # What says which number it is, in any benchmark's file.
 _KEY = (
@@ -37,14 +38,10 @@ _CIRCUMSTANCES = (
     *("cpu", "cores", "threads", "gpu", "python"),
     *("tensorflow", "keras", "jax", "torch", "torchvision", "timm", "tf_slim", "git_commit"),
 )
-# Of these more is better, and of the ratios of such, and of shares of a ceiling.
-_RATES = ("images/s",)
+# Of a share of a ceiling more is better, as of rates and of their ratios.
 _SHARE = "_share"
-# Counted, and so the same in every run.
-_COUNTS = ("ops", "entries")
-# Taken once in a run. The most memory of a process that does the very same differed by up to 5 %
+# The most memory of a process that does the very same differed by up to 5 %
 # between runs (the matrix product's, 1110 to 1165 MiB); what calls leave behind, by half a MiB.
-_SIZES = ("MiB", "MB")
 _SIZE_NOISE, _LEAST_SIZE_NOISE = 0.05, 0.5
 # Of fewer values nobody knows how they scatter.
 _LEAST_ROUNDS = 3
@@ -106,7 +103,7 @@ class Change:
     def outcome(self) -> str:
         """Says "better" or "worse", "same" where the intervals meet, "unclear" for few rounds."""
         is_of_few = min(self.before.rounds, self.after.rounds) < _LEAST_ROUNDS
-        if is_of_few and self.before.unit not in (*_COUNTS, *_SIZES):
+        if is_of_few and self.before.unit not in (*COUNTS, *SIZES):
             return "unclear"
         if self.before.low <= self.after.high and self.after.low <= self.before.high:
             return "same"
@@ -179,10 +176,10 @@ def _values(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[tuple[str, ...
     units = {line["measure"]: line["unit"] for line in lines if not line.get("against")}
     for line in lines:
         unit = units.get(line["measure"], line["unit"])
-        if not line.get("median") or (line.get("against") and unit in (*_COUNTS, *_SIZES)):
+        if not line.get("median") or (line.get("against") and unit in (*COUNTS, *SIZES)):
             continue
         key = tuple(line.get(name, "") for name in _KEY)
-        more_is_better = unit in _RATES or line["measure"].endswith(_SHARE)
+        more_is_better = unit in RATES or line["measure"].endswith(_SHARE)
         median, rounds = float(line["median"]), int(line["rounds"])
         low, high = _interval(line, median, rounds)
         yield key, Value(median, low, high, rounds, line["unit"], more_is_better)
@@ -193,9 +190,9 @@ def _interval(line: Mapping[str, str], median: float, rounds: int) -> tuple[floa
     if line.get("against"):
         return float(line["low"]), float(line["high"])
     half = 0.0
-    if line["unit"] in _SIZES:  # Each of two numbers has half of what both may differ by.
+    if line["unit"] in SIZES:  # Each of two numbers has half of what both may differ by.
         half = max(_LEAST_SIZE_NOISE, _SIZE_NOISE * median) / 2
-    elif line["unit"] not in _COUNTS:
+    elif line["unit"] not in COUNTS:
         half = _NOTCH * (float(line["q3"]) - float(line["q1"])) / math.sqrt(rounds)
     return median - half, median + half
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import rich.console
 import rich.table
 
-from .rows import RATIO, Row
+from .measures import RATIO
+from .rows import Row
 
 _COLUMNS = ("", "median", "quartiles", "95 %", "target", "")
 

@@ -126,7 +126,10 @@ def _file_of(target: Target, contents: Contents) -> tuple[Path, Lines] | None:
 
 def _is_made_by(command: str, line: Mapping[str, str]) -> bool:
     """Whether a line's file is from a command, wherever it was written to and drawn or not."""
-    words = shlex.split(line["command"])
+    try:
+        words = shlex.split(line["command"])
+    except ValueError:  # No command line, and so not this one.
+        return False
     if "--out" in words:
         place = words.index("--out")
         del words[place : place + 2]

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import targets
+from .measures import RATIO
 from .summary import Summary
 from .targets import Bound
-
-RATIO = "ratio"
 
 
 @dataclasses.dataclass(frozen=True)
