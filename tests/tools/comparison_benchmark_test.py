@@ -101,8 +101,19 @@ def test_ratios_of_both_files_are_compared(capsys, tmp_path):
         ["training_share", "/", "z", "0.9", "0.6", "ratio", "+50.0", "worse"],
     ]
     assert code == 1
-    # Ratios to what the other does not have are not what was lost.
-    assert ["2", "result(s)", "worse", "by", "more", "than", "40", "%,", "0", "lost"] in lines
+    assert ["2", "result(s)", "worse", "by", "more", "than", "40", "%,", "1", "lost"] in lines
+
+
+def test_a_ratio_that_is_lost_is_too_much(capsys, tmp_path):
+    ours = Row.of("x", "training", "ms", STEADY)
+    write_rows(tmp_path / "a.csv", ours, Row.ratio("x", "training", STEADY, "y", STEADY))
+    write_rows(tmp_path / "b.csv", ours)
+    assert compared(capsys, tmp_path)[0] == 0
+    code, lines = compared(capsys, tmp_path, "--fail-above", "1000")
+    assert code == 1
+    assert lines[2] == ["training", "/", "y", "1", "-", "ratio", "lost"]
+    # What is new is no loss.
+    assert cli.main(["benchmark", "compare", "b.csv", "a.csv", "--fail-above", "0"]) == 0
 
 
 def test_ratios_of_rates_are_better_where_they_are_larger(capsys, tmp_path):

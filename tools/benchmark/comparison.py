@@ -137,10 +137,8 @@ def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
     ]
     if not changes:
         raise ValueError(f"'{before}' and '{after}' have no result in common.")
-    # Ratios alone are of contenders that the other file does not have, whose numbers tell that.
     alone = [
-        [key for key in one if key not in other and not key[_KEY.index("against")]]
-        for one, other in (values, values[::-1])
+        [key for key in one if key not in other] for one, other in (values, values[::-1])
     ]
     too_much = [
         change
