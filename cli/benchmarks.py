@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from ..tools.benchmark.measuring import Measuring
 
 Rounds = Annotated[
-    int, typer.Option(metavar="N", parser=whole_number, help="How often each time is measured.")
+    int,
+    typer.Option(
+        metavar="N",
+        parser=whole_number,
+        help="How often each time is measured; fewer than 5 times tell no verdict.",
+    ),
 ]
 Out = Annotated[pathlib.Path | None, typer.Option(metavar="FILE", help="CSV file for the results.")]
 

@@ -44,10 +44,13 @@ COMMAND = "throughput --model resnet_v1_50"
 
 def write(path, ratio=0.6, command=COMMAND, **facts):
     found = [
-        Row.of("native", "training", "ms", [60.0, 62.0, 61.0]),
-        Row.ratio("native", "training", [ratio] * 3, "keras_applications", [1.0] * 3),
-        Row.of("keras_applications", "training", "ms", [100.0, 102.0, 101.0]),
-        Row.ratio("native", "inference_share", [0.97, 0.96, 0.98], "matrix_product", [1.0] * 3),
+        Row.of("native", "training", "ms", [60.0, 62.0, 61.0] * 2),
+        Row.ratio("native", "training", [ratio] * 6, "keras_applications", [1.0] * 6),
+        Row.of("keras_applications", "training", "ms", [100.0, 102.0, 101.0] * 2),
+        Row.ratio(
+            *("native", "inference_share", [0.97, 0.96, 0.98] * 2),
+            *("matrix_product", [1.0] * 6),
+        ),
         Row("timm", "training", "ms", note="not installed"),
     ]
     known = {name: {**FACTS, **facts} for name in ("native", "keras_applications", "timm")}
@@ -209,9 +212,9 @@ def test_of_several_files_the_one_counts_that_the_targets_command_made(tmp_path)
 
 def test_of_a_target_for_all_contenders_the_worst_is_shown(tmp_path):
     found = [
-        Row.ratio("tf1 to h5", "conversion", [1.5], "copy_and_hash", [0.5]),
-        Row.ratio("tf1 to tf1", "conversion", [2.0], "copy_and_hash", [0.5]),
-        Row.ratio("tf1 to tf2", "conversion", [1.0], "copy_and_hash", [0.5]),
+        Row.ratio("tf1 to h5", "conversion", [1.5] * 5, "copy_and_hash", [0.5] * 5),
+        Row.ratio("tf1 to tf1", "conversion", [2.0] * 5, "copy_and_hash", [0.5] * 5),
+        Row.ratio("tf1 to tf2", "conversion", [1.0] * 5, "copy_and_hash", [0.5] * 5),
     ]
     known = {row.contender: {"model": "resnet_v1_152", "threads": 2} for row in found}
     path, common = tmp_path / "x.csv", results_file.origin()
@@ -219,6 +222,23 @@ def test_of_a_target_for_all_contenders_the_worst_is_shown(tmp_path):
     assert "| ≤ 3 | 4.000 (4.000 to 4.000): missed (tf1 to tf1) | `x.csv` |" in results_table.table(
         [path]
     )
+
+
+def test_what_has_no_interval_is_a_value_alone(tmp_path):
+    few = Row.ratio("native", "training", [0.6] * 4, "keras_applications", [1.0] * 4)
+    path = tmp_path / "few.csv"
+    lines = rows.lines([few], "throughput", {"native": FACTS})
+    results_file.write_csv(path, lines, results_file.origin())
+    assert "| ≤ 0.7 | 0.600: unclear | `few.csv` |" in results_table.table([path])
+    once = [
+        Row.of("shimmed", "memory_growth", "MiB", [0.25]),
+        Row.of("shimmed", "collections_growth", "entries", [2.0]),
+    ]
+    lines = rows.lines(once, "shim-overhead", {"shimmed": FACTS})
+    results_file.write_csv(path, lines, results_file.origin())
+    made = results_table.table([path])
+    assert "| ≤ 0.5 | 0.2: ok | `few.csv` |" in made
+    assert "| ≤ 0 | 2.0: missed | `few.csv` |" in made
 
 
 def test_the_commit_is_shown_with_what_was_changed(tmp_path, monkeypatch):

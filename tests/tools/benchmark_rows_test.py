@@ -5,6 +5,7 @@ import os
 import pathlib
 import sys
 
+import numpy as np
 import pytest
 import rich.console
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from shimzoo import cli
 from shimzoo.tools.benchmark import report, results_file, rows, targets
 from shimzoo.tools.benchmark.rows import Row
+from shimzoo.tools.benchmark.summary import Summary
 
 AT_MOST, AT_LEAST = targets.Bound(1.02), targets.Bound(0.95, at_least=True)
 
@@ -36,6 +38,32 @@ def test_a_target_is_met_or_missed_where_all_of_the_interval_is(bound, low, high
     assert bound.judge(low, high) == outcome
 
 
+@pytest.mark.parametrize(
+    ("measure", "sample", "outcome", "ends"),
+    [
+        ("training", [0.5] * 4, "unclear", ("", "")),
+        ("training", [0.5] * 5, "ok", (0.5, 0.5)),
+        ("training", [2.0] * 5, "missed", (2.0, 2.0)),
+        # Taken once, and no sample of anything.
+        ("memory_growth", [0.5], "ok", ("", "")),
+        ("graph_ops", [2.0], "missed", ("", "")),
+    ],
+)
+def test_few_rounds_have_no_interval_and_no_verdict(measure, sample, outcome, ends):
+    row = dataclasses.replace(Row.of("x", measure, "", sample), bound=AT_MOST)
+    assert row.outcome == outcome
+    line = row.line()
+    assert (line["low"], line["high"]) == ends
+
+
+@pytest.mark.parametrize("rounds", [5, 20])
+def test_an_interval_covers_the_median_as_often_as_it_says(rounds):
+    random = np.random.default_rng(rounds)
+    of_all = [Summary.of(random.lognormal(size=rounds)) for _ in range(200)]
+    covered = [summary.low <= 1.0 <= summary.high for summary in of_all]
+    assert np.mean(covered) > 0.9
+
+
 @given(
     limit=st.floats(-10, 10),
     ends=st.tuples(st.floats(-10, 10), st.floats(-10, 10)).map(sorted),
@@ -58,8 +86,8 @@ def test_every_target_names_a_row_of_its_own():
 
 
 FOUND = [
-    Row.of("ours", "training", "ms", [1.0, 3.0]),
-    Row.ratio("ours", "training", [1.0, 3.0], "theirs", [2.0, 4.0]),
+    Row.of("ours", "training", "ms", [1.0, 3.0] * 3),
+    Row.ratio("ours", "training", [1.0, 3.0] * 3, "theirs", [2.0, 4.0] * 3),
     Row("theirs", "training", "ms", note="not installed: pip install [theirs]"),
 ]
 FACTS = {"ours": {"tensorflow": "1", "batch_size": 2}}
@@ -196,8 +224,8 @@ def test_the_table_fits_a_terminal_and_says_why_a_number_is_missing():
     assert "…" not in text
     assert [line.split() for line in text.splitlines()][1:5] == [
         ["training", "step,", "ms"],
-        ["ours", "2.00", "1.50..2.50", "1.00..3.00"],
-        ["/", "theirs", "0.625", "0.562..0.688", "0.500..0.750", "≥", "0.95", "missed"],
+        ["ours", "2.00", "1.00..3.00", "1.00..3.00"],
+        ["/", "theirs", "0.625", "0.500..0.750", "0.500..0.750", "≥", "0.95", "missed"],
         ["theirs", "-"],
     ]
     last = [line.strip() for line in text.splitlines()][-2:]

@@ -32,16 +32,16 @@ def in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-STEADY, NOISY = [10.0, 10.1, 10.2, 10.1], [8.0, 10.0, 12.0, 14.0]
+STEADY, NOISY = [10.0, 10.1, 10.2, 10.1, 10.1], [8.0, 10.0, 11.0, 12.0, 14.0]
 
 
 def test_what_is_beyond_noise_is_told(capsys, tmp_path):
-    before = {"slow": STEADY, "fast": STEADY, "noisy": NOISY, "once": [10.0]}
+    before = {"slow": STEADY, "fast": STEADY, "noisy": NOISY, "few": [10.0] * 4}
     after = {
         "slow": [2 * x for x in STEADY],
         "fast": [x / 2 for x in STEADY],
         "noisy": [x + 0.5 for x in NOISY],
-        "once": [30.0],
+        "few": [30.0] * 4,
     }
     write(tmp_path / "a.csv", before)
     write(tmp_path / "b.csv", after)
@@ -51,7 +51,7 @@ def test_what_is_beyond_noise_is_told(capsys, tmp_path):
         ["slow", "10.1", "20.2", "ms", "+100.0", "worse"],
         ["fast", "10.1", "5.05", "ms", "-50.0", "better"],
         ["noisy", "11", "11.5", "ms", "+4.5", "same"],
-        ["once", "10", "30", "ms", "+200.0", "unclear"],
+        ["few", "10", "30", "ms", "+200.0", "unclear"],
     ]
     assert compared(capsys, tmp_path, "--fail-above", "120")[0] == 0
     code, lines = compared(capsys, tmp_path, "--fail-above", "99")
@@ -197,7 +197,7 @@ values = st.floats(0.1, 1e4)
 
 @given(before=values, after=values, is_rate=st.booleans())
 def test_a_change_back_undoes_a_change(before, after, is_rate):
-    first, second = (Value(value, value, value, 9, "", is_rate) for value in (before, after))
+    first, second = (Value(value, (value, value), "", is_rate) for value in (before, after))
     there, back = Change("x", first, second), Change("x", second, first)
     assert math.isclose((1 + there.percent / 100) * (1 + back.percent / 100), 1, rel_tol=1e-9)
     if before != after:

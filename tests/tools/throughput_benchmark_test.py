@@ -63,7 +63,8 @@ def test_a_run_writes_times_ratios_shares_and_what_they_depend_on(capsys, tmp_pa
     )
     assert first["tensorflow"].startswith("2.")
     assert float(first["images_per_second"]) == pytest.approx(2e3 / float(first["median"]))
-    assert float(first["low"]) <= float(first["median"]) <= float(first["high"])
+    assert float(first["q1"]) <= float(first["median"]) <= float(first["q3"])
+    assert first["low"] == first["high"] == ""  # Of two rounds nobody knows.
     assert "jit_compile: none" in " ".join(out.split())
 
 

@@ -12,7 +12,7 @@ import rich.markup
 import rich.table
 
 from . import results_file
-from .measures import COUNTS, RATES, SIZES
+from .measures import COUNTS, LEAST_ROUNDS, RATES, SIZES
 
 # What says which number it is, in any benchmark's file.
 _KEY = (
@@ -43,8 +43,6 @@ _SHARE = "_share"
 # The most memory of a process that does the very same differed by up to 5 %
 # between runs (the matrix product's, 1110 to 1165 MiB); what calls leave behind, by half a MiB.
 _SIZE_NOISE, _LEAST_SIZE_NOISE = 0.05, 0.5
-# Of fewer values nobody knows how they scatter.
-_LEAST_ROUNDS = 3
 # The half width of a median's interval in interquartile ranges, over the root of the number of
 # values, so that two intervals that do not meet differ at about 95 %: McGill, Tukey and Larsen,
 # "Variations of box plots", The American Statistician 32 (1978).
@@ -57,17 +55,13 @@ class Value:
 
     Args:
         median: the median.
-        low: lower end of its interval.
-        high: upper end of its interval.
-        rounds: how many values it is of.
+        interval: the ends of its interval; None where its rounds are too few for one.
         unit: of the values.
         more_is_better: whether more of it is better.
     """
 
     median: float
-    low: float
-    high: float
-    rounds: int
+    interval: tuple[float, float] | None
     unit: str
     more_is_better: bool = False
 
@@ -102,10 +96,10 @@ class Change:
     @property
     def outcome(self) -> str:
         """Says "better" or "worse", "same" where the intervals meet, "unclear" for few rounds."""
-        is_of_few = min(self.before.rounds, self.after.rounds) < _LEAST_ROUNDS
-        if is_of_few and self.before.unit not in (*COUNTS, *SIZES):
+        if self.before.interval is None or self.after.interval is None:
             return "unclear"
-        if self.before.low <= self.after.high and self.after.low <= self.before.high:
+        (low, high), (other_low, other_high) = self.before.interval, self.after.interval
+        if low <= other_high and other_low <= high:
             return "same"
         return "worse" if self.percent > 0 else "better"
 
@@ -178,20 +172,24 @@ def _values(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[tuple[str, ...
             continue
         key = tuple(line.get(name, "") for name in _KEY)
         more_is_better = unit in RATES or line["measure"].endswith(_SHARE)
-        median, rounds = float(line["median"]), int(line["rounds"])
-        low, high = _interval(line, median, rounds)
-        yield key, Value(median, low, high, rounds, line["unit"], more_is_better)
+        yield key, Value(float(line["median"]), _interval(line), line["unit"], more_is_better)
 
 
-def _interval(line: Mapping[str, str], median: float, rounds: int) -> tuple[float, float]:
-    """What a number's interval must not meet for another to differ from it."""
-    if line.get("against"):
-        return float(line["low"]), float(line["high"])
-    half = 0.0
+def _interval(line: Mapping[str, str]) -> tuple[float, float] | None:
+    """What a number's interval must not meet for another to differ from it; None for few rounds."""
+    median, rounds = float(line["median"]), int(line["rounds"])
+    if line["unit"] in COUNTS:
+        return median, median
     if line["unit"] in SIZES:  # Each of two numbers has half of what both may differ by.
         half = max(_LEAST_SIZE_NOISE, _SIZE_NOISE * median) / 2
-    elif line["unit"] not in COUNTS:
-        half = _NOTCH * (float(line["q3"]) - float(line["q1"])) / math.sqrt(rounds)
+        return median - half, median + half
+    ends = [line[name] for name in (("low", "high") if line["against"] else ("q1", "q3"))]
+    if rounds < LEAST_ROUNDS or not all(ends):
+        return None
+    first, last = map(float, ends)
+    if line["against"]:
+        return first, last
+    half = _NOTCH * (last - first) / math.sqrt(rounds)
     return median - half, median + half
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import rich.console
 import rich.table
 
-from .measures import RATIO
+from .measures import LEAST_ROUNDS, RATIO
 from .rows import Row
 
 _COLUMNS = ("", "median", "quartiles", "95 %", "target", "")
@@ -42,7 +42,10 @@ def show(
     if any(row.unit == RATIO for row in rows):
         said.insert(0, "/: ratio to another's within a round, median and interval over the rounds")
     if any(row.outcome == "unclear" for row in rows):
-        said.append("unclear: the target lies within the 95 % interval, and more rounds may tell")
+        said.append(
+            "unclear: the target lies within the 95 % interval, or there are fewer than "
+            f"{LEAST_ROUNDS} rounds, which have none; more rounds may tell"
+        )
     said += dict.fromkeys(f"{row.contender}: {row.note}" for row in rows if row.note)
     for note in said:
         console.print(note, markup=False, highlight=False)
@@ -55,7 +58,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         _number(row, found.median),
         f"{_number(row, found.q1)}..{_number(row, found.q3)}",
-        f"{_number(row, found.low)}..{_number(row, found.high)}",
+        f"{_number(row, found.low)}..{_number(row, found.high)}" if row.has_interval else "-",
         "" if row.bound is None else str(row.bound),
         row.outcome,
     )

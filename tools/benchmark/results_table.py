@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from . import results_file
+from .measures import LEAST_ROUNDS, has_interval
 from .targets import ANY, TARGETS, Target
 
 FOLDER = Path("docs", "results")
@@ -16,7 +17,8 @@ END = "<!-- end of what it made -->"
 _HEADER = ("what", "target", "measured", "file")
 _KEY = (
     "Measured: the median and its 95 % interval, of which all (ok), none (missed) or a part "
-    "(unclear) is as the target asks."
+    f"(unclear) is as the target asks; fewer than {LEAST_ROUNDS} rounds are unclear. What a run takes "
+    "once, as memory and growth, is judged as it is."
 )
 
 Lines = Sequence[Mapping[str, str]]
@@ -100,7 +102,10 @@ def _row(target: Target, contents: Contents) -> tuple[str, str, str, str]:
         line = min(lines, key=lambda of_one: worst_first(float(of_one["median"])))
     measured = _value(line)
     if target.bound is not None:  # As it is today, not as it was when the file was written.
-        outcome = target.bound.judge(*(float(line[name]) for name in ("low", "high")))
+        ends = (float(line[name] or "nan") for name in ("low", "high"))
+        outcome = target.bound.outcome(
+            line["measure"], int(line["rounds"]), float(line["median"]), *ends
+        )
         measured += f": {outcome}"
     if target.contender == ANY:
         measured += f" ({line['contender']})"
@@ -138,9 +143,11 @@ def _is_made_by(command: str, line: Mapping[str, str]) -> bool:
 
 
 def _value(line: Mapping[str, str]) -> str:
-    median, low, high = (float(line[name]) for name in ("median", "low", "high"))
     digits = 3 if line["unit"] == "ratio" else 1
-    return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    median = f"{float(line['median']):.{digits}f}"
+    if not (line["low"] and has_interval(line["measure"], int(line["rounds"]))):
+        return median
+    return f"{median} ({float(line['low']):.{digits}f} to {float(line['high']):.{digits}f})"
 
 
 def _origin(path: Path, lines: Lines) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import targets
-from .measures import RATIO
+from .measures import RATIO, has_interval
 from .summary import Summary
 from .targets import Bound
 
@@ -61,17 +61,25 @@ class Row:
     def outcome(self) -> str:
         """Says "ok", "missed", or nothing where nothing is asked or measured.
 
-        "unclear" is a value whose interval holds the bound, so that the rounds do not tell.
+        "unclear" is a value whose interval holds the bound, or that too few rounds have for one.
         """
         if self.bound is None or self.summary is None:
             return ""
-        return self.bound.judge(self.summary.low, self.summary.high)
+        found = self.summary
+        return self.bound.outcome(self.measure, self.rounds, found.median, found.low, found.high)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the ends of its interval are told."""
+        return self.summary is not None and has_interval(self.measure, self.rounds)
 
     def line(self) -> dict[str, Any]:
         """The row as a line of a CSV file; empty where there is nothing."""
-        summary = dict.fromkeys(("median", "q1", "q3", "low", "high"), "")
+        summary: dict[str, Any] = dict.fromkeys(("median", "q1", "q3", "low", "high"), "")
         if self.summary is not None:
             summary = dataclasses.asdict(self.summary)
+        if not self.has_interval:
+            summary |= {"low": "", "high": ""}
         return {
             "contender": self.contender,
             "measure": self.measure,
