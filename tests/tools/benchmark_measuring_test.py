@@ -1,11 +1,14 @@
 """How a run ends: with all, with a part, or with nothing measured. No test asserts a time."""
 
+import itertools
+
 import pytest
 from shimzoo import cli
 from shimzoo.tools.benchmark import (
     conversion,
     input_speed,
     measuring,
+    progress,
     results_file,
     shim_overhead,
     start_up,
@@ -58,6 +61,7 @@ def test_a_run_is_shown_and_written(capsys, tmp_path):
     ending = measuring.carry_out(Fake({"ours": [1.0], "theirs": [2.0]}), 1, out)
     assert ending == measuring.Ending(0, is_written=True)
     assert contenders(out) == ["ours", "theirs"]
+    assert {line["complete"] for line in results_file.read_csv(out)} == {"True"}
     assert "as it is" in capsys.readouterr().out
 
 
@@ -66,7 +70,8 @@ def test_ctrl_c_keeps_what_was_measured(capsys, tmp_path):
     ending = measuring.carry_out(Fake({"theirs": [2.0]}, interrupt=True), 1, out)
     assert ending == measuring.Ending(130, is_written=True)
     assert contenders(out) == ["theirs"]
-    assert "interrupted: this was measured so far" in capsys.readouterr().out
+    assert "interrupted before it began: this was measured so far" in capsys.readouterr().out
+    assert {line["complete"] for line in results_file.read_csv(out)} == {"False"}
 
 
 def test_a_run_without_a_number_of_what_it_is_about_has_failed(capsys, tmp_path):
@@ -111,3 +116,29 @@ def test_ctrl_c_before_the_first_number_leaves_the_file_as_it_was(
     assert out.read_text() == "old"
     assert list(tmp_path.iterdir()) == [out]
     assert "interrupted" in capsys.readouterr().out
+
+
+def test_how_far_it_was_is_told_in_whole_rounds(capsys):
+    far = progress.Progress(10)
+    assert far.reached == "before it began"
+    far.now("building the models")
+    assert far.reached == "while building the models"
+    far.now("training step, ms", 20)
+    reached = []
+    for number in (-1, 0, 1, 2, 20):
+        far.begin_round(number)
+        reached.append(far.reached)
+    whole = [0, 0, 0, 1, 19]
+    assert reached == [f"after {done} of 20 rounds of training step, ms" for done in whole]
+    assert capsys.readouterr().err.splitlines() == ["building the models", "training step, ms"]
+
+
+def test_rounds_are_told_where_there_is_no_bar_and_they_take_long(capsys, monkeypatch):
+    clock = itertools.count(step=6)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    far = progress.Progress(10)
+    far.now("decoding", 4)
+    for number in range(5):
+        far.begin_round(number)
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["decoding", "decoding: round 1 of 4", "decoding: round 3 of 4"]

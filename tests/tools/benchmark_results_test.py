@@ -224,6 +224,12 @@ def test_of_a_target_for_all_contenders_the_worst_is_shown(tmp_path):
     )
 
 
+def test_an_interrupted_run_is_told_of(tmp_path):
+    for complete, ends in ((True, False), (False, True)):
+        made = results_table.table([write(tmp_path / "x.csv", complete=complete)])
+        assert made.endswith("; interrupted before its end") is ends
+
+
 def test_what_has_no_interval_is_a_value_alone(tmp_path):
     few = Row.ratio("native", "training", [0.6] * 4, "keras_applications", [1.0] * 4)
     path = tmp_path / "few.csv"

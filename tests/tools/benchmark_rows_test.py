@@ -224,8 +224,8 @@ def test_the_table_fits_a_terminal_and_says_why_a_number_is_missing():
     assert "…" not in text
     assert [line.split() for line in text.splitlines()][1:5] == [
         ["training", "step,", "ms"],
-        ["ours", "2.00", "1.00..3.00", "1.00..3.00"],
-        ["/", "theirs", "0.625", "0.500..0.750", "0.500..0.750", "≥", "0.95", "missed"],
+        ["ours", "2.00", "1.00..3.00", "1.00..3.00", "6"],
+        ["/", "theirs", "0.625", "0.500..0.750", "0.500..0.750", "6", "≥", "0.95", "missed"],
         ["theirs", "-"],
     ]
     last = [line.strip() for line in text.splitlines()][-2:]

@@ -77,6 +77,15 @@ def test_other_machines_versions_and_results_are_told(capsys, tmp_path):
     assert "1 result(s) only in 'b.csv'" in said
 
 
+.mark.parametrize("complete", [True, False])
+def test_a_run_that_was_interrupted_is_told_of(capsys, tmp_path, complete):
+    write(tmp_path / "a.csv", {"x": STEADY})
+    write(tmp_path / "b.csv", {"x": STEADY}, complete=complete)
+    said = [" ".join(line) for line in compared(capsys, tmp_path)[1]]
+    assert ("'b.csv' is of a run that was interrupted" in said) is not complete
+    assert "'a.csv' is of a run that was interrupted" not in said
+
+
 def write_rows(path, *found):
     results_file.write_csv(path, rows.lines(found, "throughput", {}), results_file.origin())
 

@@ -139,7 +139,12 @@ def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
         for change in changes
         if fail_above is not None and change.outcome == "worse" and change.percent > fail_above
     ]
-    notes = differences(*lines)
+    notes = [
+        f"'{path}' is of a run that was interrupted"
+        for path, of_file in zip((before, after), lines, strict=True)
+        if not results_file.is_complete(of_file)
+    ]
+    notes += differences(*lines)
     notes += [
         f"{len(keys)} result(s) only in '{path}'"
         for keys, path in zip(alone, (before, after), strict=True)

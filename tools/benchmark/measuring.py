@@ -12,6 +12,7 @@ from typing import Any
 import rich.console
 
 from . import report, results_file, rows
+from .progress import Progress
 from .rows import Row
 
 # As after a signal.
@@ -26,12 +27,14 @@ class Measuring(abc.ABC):
         titles: by measure what it is called, with its unit.
         subjects: the contenders that it is about: without a number of each the run has failed.
         facts: by contender, what the numbers depend on.
+        progress: how far it is, once it measures.
     """
 
     name: str
     titles: Mapping[str, str]
     subjects: Sequence[str]
     facts: dict[str, dict[str, Any]]
+    progress: Progress | None = None
 
     @abc.abstractmethod
     def measure(self, rounds: int) -> None:
@@ -73,7 +76,7 @@ class Ending:
 def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> Ending:
     """Measures, prints the table, and writes the CSV file.
 
-    After Ctrl-C both have what was measured until then. Without a single number the file stays as
+    After Ctrl-C both have what was measured until then, and say so: in the file's column `complete`. Without a single number the file stays as
     it was.
 
     Args:
@@ -100,10 +103,11 @@ def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> End
     measured = {row.contender for row in judged if row.summary is not None}
     is_written = out is not None and bool(measured)
     if is_written:
-        results_file.write_csv(out, measuring.lines(judged), origin)
+        results_file.write_csv(out, measuring.lines(judged), origin | {"complete": is_complete})
     notes = measuring.notes()
     if not is_complete:
-        notes.append("interrupted: this was measured so far")
+        reached = measuring.progress.reached if measuring.progress else "before it began"
+        notes.append(f"interrupted {reached}: {'this' if measured else 'nothing'} was measured so far")
     if out is not None and not is_written:
         notes.append(f"nothing was measured: '{out}' is not written")
     report.show(rich.console.Console(), judged, measuring.titles, notes)

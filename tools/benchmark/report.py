@@ -10,7 +10,7 @@ import rich.table
 from .measures import LEAST_ROUNDS, RATIO
 from .rows import Row
 
-_COLUMNS = ("", "median", "quartiles", "95 %", "target", "")
+_COLUMNS = ("", "median", "quartiles", "95 %", "n", "target", "")
 
 
 def show(
@@ -38,9 +38,9 @@ def show(
         report.add_row(f"    / {row.against}" if follows else f"  {row.contender}", *_cells(row))
         last = row
     console.print(report)
-    said = list(notes)
+    said = ["n: rounds", *notes]
     if any(row.unit == RATIO for row in rows):
-        said.insert(0, "/: ratio to another's within a round, median and interval over the rounds")
+        said.insert(1, "/: ratio to another's within a round, median and interval over the rounds")
     if any(row.outcome == "unclear" for row in rows):
         said.append(
             "unclear: the target lies within the 95 % interval, or there are fewer than "
@@ -59,6 +59,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         _number(row, found.median),
         f"{_number(row, found.q1)}..{_number(row, found.q3)}",
         f"{_number(row, found.low)}..{_number(row, found.high)}" if row.has_interval else "-",
+        str(row.rounds),
         "" if row.bound is None else str(row.bound),
         row.outcome,
     )

@@ -111,6 +111,11 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     return lines
 
 
+def is_complete(lines: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a file's run came to its end; one whose file says nothing of it did."""
+    return all(line.get("complete") != "False" for line in lines)
+
+
 def _damage(columns: Sequence[str], fields: Sequence[str]) -> str | None:
     """Says in which column a line of a file has what can't be; None where all is well."""
     if len(fields) < len(columns):

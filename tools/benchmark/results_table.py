@@ -155,4 +155,5 @@ def _origin(path: Path, lines: Lines) -> str:
     machine = first.get("gpu") or f"{first['cpu']}, {first['cores']} core(s)"
     digits, dash, changed = (first["git_commit"] or "no commit").partition("-")
     commit = f"{digits[:12]}{dash}{changed}"
-    return f"- `{path.name}`: `{first['command']}`, {first['date'][:10]}, {machine}, {commit}"
+    made = f"- `{path.name}`: `{first['command']}`, {first['date'][:10]}, {machine}, {commit}"
+    return made if results_file.is_complete(lines) else f"{made}; interrupted before its end"

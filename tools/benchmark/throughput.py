@@ -65,7 +65,8 @@ class Throughput(Measuring):
         """As in the base class."""
         taking_part = [entry for entry in self._entries if entry.name not in self._hindered]
         with contextlib.ExitStack() as stack:
-            progress = stack.enter_context(Progress(self._steps(taking_part, rounds)).shown())
+            self.progress = Progress(self._steps(taking_part, rounds))
+            progress = stack.enter_context(self.progress.shown())
             settings = self._settings
             if settings.real_input:
                 from . import photographs
@@ -80,7 +81,7 @@ class Throughput(Measuring):
                 self._ask_what_it_is(contender)
                 progress.advance()
             for measure, times, warm_up in self._plan(rounds):
-                progress.now(self.titles[measure])
+                progress.now(self.titles[measure], times)
                 interleaved(
                     self._of_measure(measure, contenders),
                     measure,
@@ -89,8 +90,9 @@ class Throughput(Measuring):
                     progress.advance,
                     self._samples.setdefault(measure, {}),
                     self._failures,
+                    progress.begin_round,
                 )
-            progress.now(self.titles["memory"])
+            progress.now("reading how much memory was in use")
             for contender in contenders:
                 if (memory := ask_unless_failed(contender, "memory", self._failures)) is not None:
                     self._samples.setdefault("memory", {})[contender.name] = [memory]
