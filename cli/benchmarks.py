@@ -131,7 +131,13 @@ def throughput(
             help="Devices that mirrored uses. [default: all GPUs, or one CPU]",
         ),
     ] = None,
-    option: model_options.ModelOption = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="An option of the model, such as create_aux_logits=False. Can be repeated.",
+        ),
+    ] = None,
     phase: Annotated[
         list[str] | None,
         typer.Option(

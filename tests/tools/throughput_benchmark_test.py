@@ -3,6 +3,7 @@
 import csv
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -214,6 +215,15 @@ def test_bad_input_is_refused_in_one_line(capsys, tmp_path, monkeypatch, argumen
     assert err.count("\n") == 1
     assert words in err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_example_of_an_option_is_one(capsys):
+    assert cli.main(["benchmark", "throughput", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    [example] = re.findall(r"An option of the model, such as (\S+)\. ", shown)
+    options = ["--model", "inception_v3", "--option", example, "--rounds", "0"]
+    assert cli.main(["benchmark", "throughput", *options]) == 2
+    assert "rounds=0: must be 1 or more" in capsys.readouterr().err
 
 
 def test_nothing_is_timed_under_op_determinism(capsys, monkeypatch):
