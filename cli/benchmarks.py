@@ -109,7 +109,8 @@ def throughput(
         bool | None,
         typer.Option(
             "--jit/--no-jit",
-            help="Whether XLA, or torch.compile, compiles the steps. [default: on JAX alone]",
+            help="Whether XLA, or torch.compile, compiles all contenders' steps. [default: of those "
+            "on JAX alone]",
         ),
     ] = None,
     backend: Annotated[
@@ -168,7 +169,7 @@ def throughput(
         batch_size=batch_size,
         image_size=models.get_variant(model).input_size if image_size is None else image_size,
         precision=precision,
-        jit_compile=backend == "jax" if jit is None else jit,
+        jit_compile=jit,
         strategy=strategy,
         replicas=replicas,
         options=model_options.parse_options(option),

@@ -58,7 +58,8 @@ class Throughput(Measuring):
         self._multiply_adds: dict[str, int] = {}
         known = throughput_report.sizes(settings)
         self.facts = {
-            entry.name: {**known, **throughput_report.stage_and_backend(entry)} for entry in entries
+            entry.name: {**known, **throughput_report.stage_and_backend(entry, settings)}
+            for entry in entries
         }
 
     def measure(self, rounds: int) -> None:
@@ -157,7 +158,9 @@ class Throughput(Measuring):
 
     def notes(self) -> list[str]:
         """As in the base class."""
-        return throughput_report.notes(self._settings, self.facts)
+        measured = {name for taken in self._samples.values() for name in taken if taken[name]}
+        facts = {name: fact for name, fact in self.facts.items() if name in measured}
+        return throughput_report.notes(self._settings, facts)
 
     def lines(self, found: Sequence[Row]) -> list[dict[str, Any]]:
         """With images/s beside the time of a step."""
@@ -209,6 +212,7 @@ def started(entry: Entry, settings: Settings) -> contextlib.AbstractContextManag
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
+    settings = dataclasses.replace(settings, jit_compile=entry.compiles(settings))
     module = f"{__package__}.throughput_worker"
     arguments = [entry.kind, entry.backend, settings.to_json()]
     return Contender.started(entry.name, [sys.executable, "-m", module, *arguments], environment)

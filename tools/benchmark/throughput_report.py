@@ -32,7 +32,6 @@ def sizes(settings: Settings) -> dict[str, Any]:
         "batch_size": settings.batch_size,
         "image_size": settings.image_size,
         "precision": settings.precision,
-        "jit_compile": settings.jit_compile,
         "strategy": settings.strategy,
         "replicas": settings.replicas or "",
         "options": " ".join(f"{name}={value}" for name, value in settings.options.items()),
@@ -40,10 +39,14 @@ def sizes(settings: Settings) -> dict[str, Any]:
     }
 
 
-def stage_and_backend(entry: Entry) -> dict[str, Any]:
+def stage_and_backend(entry: Entry, settings: Settings) -> dict[str, Any]:
     """What a contender's numbers depend on, by column."""
     stage = entry.kind if entry.kind in models.STAGES else ""
-    return {"stage": stage, "backend": entry.backend}
+    return {
+        "stage": stage,
+        "backend": entry.backend,
+        "jit_compile": entry.compiles(settings),
+    }
 
 
 def lines(
@@ -71,7 +74,7 @@ def notes(settings: Settings, facts: Mapping[str, Mapping[str, Any]]) -> list[st
 
     Args:
         settings: what was measured.
-        facts: by contender, what the numbers depend on.
+        facts: by contender that was measured, what the numbers depend on.
     """
     compiled = [name for name, fact in facts.items() if fact["jit_compile"]]
     said = [
