@@ -30,7 +30,8 @@ class Fake(measuring.Measuring):
 
     name, titles, subjects = "fake", {"time": "time, ms"}, ("ours",)
 
-    def __init__(self, samples, interrupt=False, during=lambda: None):
+    def __init__(self, samples, interrupt=False, during=lambda: None, hindered=()):
+        self.hindered = dict(hindered)
         self.samples, self.interrupt, self.during = samples, interrupt, during
         self.facts, self.measured = {}, {}
 
@@ -90,6 +91,22 @@ def test_a_run_without_any_number_leaves_the_file_as_it_was(capsys, tmp_path):
     assert out.read_text() == "old"
     assert list(tmp_path.iterdir()) == [out]
     assert "nothing was measured: " in capsys.readouterr().out
+
+
+def test_what_can_not_be_measured_is_known_before(capsys, tmp_path):
+    out = tmp_path / "x.csv"
+    fake = Fake({"theirs": [1.0]}, hindered={"ours": "not installed"}, during=lambda: 1 / 0)
+    with pytest.raises(ValueError, match="ours can't be measured: not installed"):
+        measuring.carry_out(fake, 1, out)
+    assert not out.exists()
+    told = []
+    fake = Fake(
+        {"ours": [1.0]},
+        hindered={"theirs": "not installed: pip install [theirs]"},
+        during=lambda: told.append(capsys.readouterr().err),
+    )
+    assert measuring.carry_out(fake, 1).exit_code == 0
+    assert told == ["theirs takes no part: not installed: pip install [theirs]\n"]
 
 
 def test_results_are_of_the_commit_that_the_run_began_with(tmp_path, monkeypatch):

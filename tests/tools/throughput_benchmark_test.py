@@ -141,7 +141,9 @@ def test_native_models_are_measured_where_there_is_no_tensorflow(tmp_path):
     assert {line["tensorflow"] for line in lines} == {""}
 
 
-def test_a_contender_that_fails_is_a_row_and_the_others_are_measured(capsys, tmp_path, monkeypatch):
+@pytest.fixture
+def failing_native(monkeypatch):
+    """Lets the native model fail as it is built."""
     start = throughput.started
 
     def started(entry, given):
@@ -151,12 +153,28 @@ def test_a_contender_that_fails_is_a_row_and_the_others_are_measured(capsys, tmp
         return Contender.started(entry.name, [throughput.sys.executable, "-c", program], {})
 
     monkeypatch.setattr(throughput, "started", started)
-    options = ["--contender", "native", "--phase", "inference"]
+
+
+@pytest.mark.usefixtures("failing_native")
+def test_a_contender_that_fails_is_a_row_and_the_others_are_measured(capsys, tmp_path):
+    options = ["--contender", "keras_applications", "--phase", "inference"]
     lines, out = measured(capsys, tmp_path / "x.csv", *options, code=1)
-    assert set(values(lines, "inference")) == {("matrix_product", "")}
+    keras = ("keras_applications", "")
+    assert set(values(lines, "inference")) == {keras, ("matrix_product", "")}
     [line] = [line for line in lines if line["contender"] == "native"]
     assert line["note"].startswith("out of memory: ")
     assert "native: out of memory: " in out
+
+
+@pytest.mark.usefixtures("failing_native")
+def test_without_a_model_nothing_is_measured(capsys, tmp_path):
+    out = tmp_path / "x.csv"
+    arguments = [*TOY, "--contender", "native", "--out", str(out)]
+    assert cli.main(["benchmark", "throughput", *arguments]) == 1
+    assert not out.exists()
+    shown = capsys.readouterr().out
+    assert "native: out of memory: " in shown
+    assert f"nothing was measured: '{out}' is not written" in shown
 
 
 @pytest.mark.large
@@ -204,6 +222,7 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
         (["--option", "num_classes=10"], "leave the option num_classes out"),
         (["--image-size", "31"], "image_size=31: resnet_v1_50 takes images of 32 pixels or more"),
         (["--threads", "9999"], "threads=9999, and this process may use"),
+        (["--stage", "shimmed", "--backend", "jax"], "shimmed can't be measured: runs on TensorFlow"),
         (["--out", "absent/x.csv"], "'absent/x.csv': No such file"),
     ],
 )

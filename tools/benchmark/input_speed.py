@@ -58,7 +58,8 @@ class InputSpeed(Measuring):
         self._samples: dict[str, dict[str, list[float]]] = {}
         reasons = {name: settings.hindrance(name) for name in (OURS, TEXTBOOK)}
         # Why a contender is left out, from the start or from a failure on.
-        self._failures = {name: why for name, why in reasons.items() if why is not None}
+        self.hindered = {name: why for name, why in reasons.items() if why is not None}
+        self._failures = dict(self.hindered)
         self.facts = {name: _sizes(settings) for name in (OURS, TEXTBOOK)}
 
     def measure(self, rounds: int) -> None:

@@ -26,6 +26,7 @@ class Measuring(abc.ABC):
         name: the benchmark's name.
         titles: by measure what it is called, with its unit.
         subjects: the contenders that it is about: without a number of each the run has failed.
+        hindered: by contender that can't take part, why; known before anything is measured.
         facts: by contender, what the numbers depend on.
         progress: how far it is, once it measures.
     """
@@ -33,6 +34,7 @@ class Measuring(abc.ABC):
     name: str
     titles: Mapping[str, str]
     subjects: Sequence[str]
+    hindered: Mapping[str, str] = {}
     facts: dict[str, dict[str, Any]]
     progress: Progress | None = None
 
@@ -76,8 +78,8 @@ class Ending:
 def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> Ending:
     """Measures, prints the table, and writes the CSV file.
 
-    After Ctrl-C both have what was measured until then, and say so: in the file's column `complete`. Without a single number the file stays as
-    it was.
+    After Ctrl-C both have what was measured until then, and say that it is not all. Without a
+    single number the file stays as it was.
 
     Args:
         measuring: the benchmark's run.
@@ -85,13 +87,17 @@ def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> End
         out: CSV file for the results, replaced where it exists; None: no file.
 
     Raises:
-        ValueError: `rounds` is less than 1.
+        ValueError: `rounds` is less than 1, or a subject can't take part.
         OSError: `out` can't be written.
     """
     if rounds < 1:
         raise ValueError(f"rounds={rounds}: must be 1 or more.")
+    for name in measuring.subjects:
+        if name in measuring.hindered:
+            raise ValueError(f"{name} can't be measured: {measuring.hindered[name]}")
     if out is not None:
         results_file.check_writable(out)
+    _say_who_is_hindered(measuring)
     origin = results_file.origin()
     is_complete = True
     try:
@@ -107,10 +113,20 @@ def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> End
     notes = measuring.notes()
     if not is_complete:
         reached = measuring.progress.reached if measuring.progress else "before it began"
-        notes.append(f"interrupted {reached}: {'this' if measured else 'nothing'} was measured so far")
+        what = "this" if measured else "nothing"
+        notes.append(f"interrupted {reached}: {what} was measured so far")
     if out is not None and not is_written:
         notes.append(f"nothing was measured: '{out}' is not written")
     report.show(rich.console.Console(), judged, measuring.titles, notes)
     if not is_complete:
         return Ending(INTERRUPTED, is_written)
     return Ending(0 if measured.issuperset(measuring.subjects) else 1, is_written)
+
+
+def _say_who_is_hindered(measuring: Measuring) -> None:
+    """Tells before the measuring, which takes long, what is known of it by then."""
+    console = rich.console.Console(stderr=True)
+    for name, why in measuring.hindered.items():
+        console.print(
+            f"{name} takes no part: {why}", markup=False, highlight=False, soft_wrap=True
+        )

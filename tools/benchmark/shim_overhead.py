@@ -84,7 +84,8 @@ class ShimOverhead(Measuring):
         self._settings = settings
         reasons = {name: hindrance(name, settings.model) for name in CONTENDERS}
         # Why a contender is left out, from the start or from a failure on.
-        self._failures = {name: why for name, why in reasons.items() if why is not None}
+        self.hindered = {name: why for name, why in reasons.items() if why is not None}
+        self._failures = dict(self.hindered)
         self._samples: dict[str, dict[str, list[float]]] = {}
         known = {
             "model": settings.model,

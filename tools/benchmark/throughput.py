@@ -49,7 +49,7 @@ class Throughput(Measuring):
         self.subjects = [entries[0].name]
         self._settings = settings
         self._entries = entries
-        self._hindered = {
+        self.hindered = {
             entry.name: why for entry in entries if (why := entry.hindrance(settings)) is not None
         }
         self._failures: dict[str, str] = {}
@@ -64,7 +64,7 @@ class Throughput(Measuring):
 
     def measure(self, rounds: int) -> None:
         """As in the base class."""
-        taking_part = [entry for entry in self._entries if entry.name not in self._hindered]
+        taking_part = [entry for entry in self._entries if entry.name not in self.hindered]
         with contextlib.ExitStack() as stack:
             self.progress = Progress(self._steps(taking_part, rounds))
             progress = stack.enter_context(self.progress.shown())
@@ -82,6 +82,8 @@ class Throughput(Measuring):
                 self._ask_what_it_is(contender)
                 progress.advance()
             for measure, times, warm_up in self._plan(rounds):
+                if not self._is_a_model_left(contenders):
+                    return  # And no time for the matrix product alone.
                 progress.now(self.titles[measure], times)
                 interleaved(
                     self._of_measure(measure, contenders),
@@ -98,6 +100,11 @@ class Throughput(Measuring):
                 if (memory := ask_unless_failed(contender, "memory", self._failures)) is not None:
                     self._samples.setdefault("memory", {})[contender.name] = [memory]
                 progress.advance()
+
+    def _is_a_model_left(self, contenders: Sequence[Contender]) -> bool:
+        return any(
+            one.name != MATRIX_PRODUCT and one.name not in self._failures for one in contenders
+        )
 
     def _plan(self, rounds: int) -> list[tuple[str, int, int]]:
         """Measures, and how often each is taken and warmed up.
@@ -151,7 +158,7 @@ class Throughput(Measuring):
         found += self._times("memory", "MiB")
         measured = {row.contender for row in found}
         for entry in self._entries:
-            why = self._hindered.get(entry.name) or self._failures.get(entry.name)
+            why = self.hindered.get(entry.name) or self._failures.get(entry.name)
             if why and entry.name not in measured:
                 found += [Row(entry.name, phase, "ms", note=why) for phase in self._settings.phases]
         return sorted(found, key=lambda row: list(self.titles).index(row.measure))
