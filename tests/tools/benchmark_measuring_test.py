@@ -1,6 +1,8 @@
 """How a run ends: with all, with a part, or with nothing measured. No test asserts a time."""
 
 import itertools
+import os
+import signal
 
 import pytest
 from shimzoo import cli
@@ -73,6 +75,24 @@ def test_ctrl_c_keeps_what_was_measured(capsys, tmp_path):
     assert contenders(out) == ["theirs"]
     assert "interrupted before it began: this was measured so far" in capsys.readouterr().out
     assert {line["complete"] for line in results_file.read_csv(out)} == {"False"}
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(capsys, tmp_path):
+    fake = Fake({"ours": [1.0]})
+    far = fake.progress = progress.Progress(5)
+
+    def measure(rounds):
+        far.now("time, ms", rounds)
+        far.begin_round(3)
+        fake.measured = fake.samples
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    fake.measure = measure
+    before, out = signal.getsignal(signal.SIGTERM), tmp_path / "x.csv"
+    assert measuring.carry_out(fake, 5, out) == measuring.Ending(143, is_written=True)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert {line["complete"] for line in results_file.read_csv(out)} == {"False"}
+    assert "interrupted after 2 of 5 rounds of time, ms: this was" in capsys.readouterr().out
 
 
 def test_a_run_without_a_number_of_what_it_is_about_has_failed(capsys, tmp_path):

@@ -15,9 +15,6 @@ from . import report, results_file, rows
 from .progress import Progress
 from .rows import Row
 
-# As after a signal.
-INTERRUPTED = 128 + signal.SIGINT
-
 
 class Measuring(abc.ABC):
     """A benchmark's run, and what it has measured so far.
@@ -46,7 +43,7 @@ class Measuring(abc.ABC):
             rounds: how often each time is measured, 1 or more.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C; what was measured stays.
+            KeyboardInterrupt: Ctrl-C or SIGTERM; what was measured stays.
         """
 
     @abc.abstractmethod
@@ -67,7 +64,7 @@ class Ending:
     """How a run ended.
 
     Args:
-        exit_code: 0; 1 where a subject has no number; `INTERRUPTED` after Ctrl-C.
+        exit_code: 0; 1 where a subject has no number; 128 and the signal's number after one.
         is_written: whether the CSV file has its results.
     """
 
@@ -78,7 +75,7 @@ class Ending:
 def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> Ending:
     """Measures, prints the table, and writes the CSV file.
 
-    After Ctrl-C both have what was measured until then, and say that it is not all. Without a
+    After Ctrl-C or SIGTERM both have what was measured until then, and say that it is not all. Without a
     single number the file stays as it was.
 
     Args:
@@ -99,11 +96,8 @@ def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> End
         results_file.check_writable(out)
     _say_who_is_hindered(measuring)
     origin = results_file.origin()
-    is_complete = True
-    try:
-        measuring.measure(rounds)
-    except KeyboardInterrupt:
-        is_complete = False
+    signal_number = _measured(measuring, rounds)
+    is_complete = signal_number is None
     found = measuring.rows()
     judged = rows.judged(found, [origin | line for line in measuring.lines(found)])
     measured = {row.contender for row in judged if row.summary is not None}
@@ -118,9 +112,31 @@ def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> End
     if out is not None and not is_written:
         notes.append(f"nothing was measured: '{out}' is not written")
     report.show(rich.console.Console(), judged, measuring.titles, notes)
-    if not is_complete:
-        return Ending(INTERRUPTED, is_written)
+    if signal_number is not None:
+        return Ending(128 + signal_number, is_written)
     return Ending(0 if measured.issuperset(measuring.subjects) else 1, is_written)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+def _measured(measuring: Measuring, rounds: int) -> int | None:
+    """Measures, and tells which signal ended it; None where it came to its end."""
+
+    def end(number: int, frame: Any) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        measuring.measure(rounds)
+    except _Terminated:
+        return signal.SIGTERM
+    except KeyboardInterrupt:
+        return signal.SIGINT
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return None
 
 
 def _say_who_is_hindered(measuring: Measuring) -> None:
