@@ -179,3 +179,13 @@ def test_rounds_are_told_where_there_is_no_bar_and_they_take_long(capsys, monkey
         far.begin_round(number)
     told = capsys.readouterr().err.splitlines()
     assert told == ["decoding", "decoding: round 1 of 4", "decoding: round 3 of 4"]
+
+
+def test_nothing_is_cut_where_it_goes_to_no_terminal(capsys):
+    name = "a_contender_of_" + 20 * "many_" + "words"
+    fake = Fake({"ours": [1.0], name: [2.0] * 5}, hindered={"theirs": 40 * "because " + "of it"})
+    measuring.carry_out(fake, 1)
+    out, err = capsys.readouterr()
+    [line] = [line for line in out.splitlines() if name in line]
+    assert line.split() == [name, "2.00", "2.00..2.00", "2.00..2.00", "5"]
+    assert len(err.splitlines()) == 1

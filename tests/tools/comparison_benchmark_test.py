@@ -59,6 +59,14 @@ def test_what_is_beyond_noise_is_told(capsys, tmp_path):
     assert ["1", "result(s)", "worse", "by", "more", "than", "99", "%,", "0", "lost"] in lines
 
 
+def test_names_and_units_are_whole_where_they_go_to_no_terminal(capsys, tmp_path):
+    name = "a_contender_of_" + 20 * "many_" + "words"
+    for path in ("a.csv", "b.csv"):
+        write(tmp_path / path, {"x": STEADY, name: STEADY}, unit="images/s")
+    _, lines = compared(capsys, tmp_path)
+    assert lines[2] == [name, "10.1", "10.1", "images/s", "+0.0", "same"]
+
+
 def test_more_images_a_second_are_better(capsys, tmp_path):
     write(tmp_path / "a.csv", {"x": STEADY}, unit="images/s")
     write(tmp_path / "b.csv", {"x": [2 * x for x in STEADY]}, unit="images/s")

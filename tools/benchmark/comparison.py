@@ -7,11 +7,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import rich.console
 import rich.markup
 import rich.table
 
-from . import results_file
+from . import results_file, terminal
 from .measures import COUNTS, LEAST_ROUNDS, RATES, SIZES
 
 # What says which number it is, in any benchmark's file.
@@ -157,7 +156,7 @@ def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
         notes.append(
             f"{len(too_much)} result(s) worse by more than {fail_above:g} %, {len(alone[0])} lost"
         )
-    console = rich.console.Console()
+    console = terminal.console()
     lost = [(_name(key, values[0]), values[0][key]) for key in alone[0]]
     console.print(table(changes, lost))
     for note in ("%: more time or memory after, of the medians; same: intervals meet", *notes):

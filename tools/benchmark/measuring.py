@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import rich.console
-
-from . import report, results_file, rows
+from . import report, results_file, rows, terminal
 from .progress import Progress
 from .rows import Row
 
@@ -111,7 +109,7 @@ def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> End
         notes.append(f"interrupted {reached}: {what} was measured so far")
     if out is not None and not is_written:
         notes.append(f"nothing was measured: '{out}' is not written")
-    report.show(rich.console.Console(), judged, measuring.titles, notes)
+    report.show(terminal.console(), judged, measuring.titles, notes)
     if signal_number is not None:
         return Ending(128 + signal_number, is_written)
     return Ending(0 if measured.issuperset(measuring.subjects) else 1, is_written)
@@ -141,8 +139,6 @@ def _measured(measuring: Measuring, rounds: int) -> int | None:
 
 def _say_who_is_hindered(measuring: Measuring) -> None:
     """Tells before the measuring, which takes long, what is known of it by then."""
-    console = rich.console.Console(stderr=True)
+    console = terminal.console(stderr=True)
     for name, why in measuring.hindered.items():
-        console.print(
-            f"{name} takes no part: {why}", markup=False, highlight=False, soft_wrap=True
-        )
+        console.print(f"{name} takes no part: {why}", markup=False, highlight=False)

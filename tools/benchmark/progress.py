@@ -6,8 +6,9 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-import rich.console
 import rich.progress
+
+from . import terminal
 
 # Where there is no bar, how long nothing is said of the rounds.
 _SECONDS_OF_SILENCE = 10.0
@@ -26,7 +27,7 @@ class Progress:
     def __init__(self, total: int) -> None:
         self.reached = "before it began"
         self._what, self._rounds, self._told = "", 0, 0.0
-        self._console = rich.console.Console(stderr=True)
+        self._console = terminal.console(stderr=True)
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description:<36}", markup=False),
             rich.progress.BarColumn(bar_width=12),
@@ -67,4 +68,4 @@ class Progress:
     def _tell(self, line: str) -> None:
         self._told = time.monotonic()
         if not self._console.is_terminal:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(line, markup=False, highlight=False)
