@@ -230,3 +230,28 @@ def test_the_table_fits_a_terminal_and_says_why_a_number_is_missing():
     ]
     last = [line.strip() for line in text.splitlines()][-2:]
     assert last == ["as it is", "theirs: not installed: pip install [theirs]"]
+
+
+def test_a_step_is_shown_in_images_a_second_too():
+    rows_of_steps = [
+        Row.of("ours", "training", "ms", [10.0, 20.0, 20.0, 20.0, 40.0], images=8),
+        Row.of("product", "training", "ms", [10.0]),
+    ]
+    console = rich.console.Console(width=80)
+    with console.capture() as capture:
+        report.show(console, rows_of_steps, {"training": "training step, ms"})
+    shown = [line.split() for line in capture.get().splitlines()]
+    assert shown[2:5] == [
+        ["ours", "20.0", "20.0..20.0", "10.0..40.0", "5"],
+        ["images/s", "400", "400..400"],
+        ["product", "10.0", "10.0..10.0", "-", "1"],
+    ]
+
+
+@given(st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=4), st.integers(1, 1024))
+def test_the_more_time_the_fewer_images_a_second(times, images):
+    row = Row.of("x", "training", "ms", times, images=images)
+    median, q1, q3 = row.images_per_second
+    assert q1 <= median <= q3
+    assert median * row.summary.median == pytest.approx(1e3 * images)
+    assert Row.of("x", "training", "ms", times).images_per_second is None

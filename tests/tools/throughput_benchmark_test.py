@@ -67,6 +67,11 @@ def test_a_run_writes_times_ratios_shares_and_what_they_depend_on(capsys, tmp_pa
     assert float(first["q1"]) <= float(first["median"]) <= float(first["q3"])
     assert first["low"] == first["high"] == ""  # Of two rounds nobody knows.
     assert "jit_compile: none" in " ".join(out.split())
+    # Of each model's two steps, and of nothing else.
+    rates = [line.split()[1] for line in out.splitlines() if line.split()[:1] == ["images/s"]]
+    written = [line["images_per_second"] for line in lines if line["images_per_second"]]
+    assert len(rates) == len(written) == 4
+    assert [float(rate) for rate in rates] == pytest.approx([*map(float, written)], rel=0.01)
 
 
 @pytest.mark.large

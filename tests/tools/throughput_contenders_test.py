@@ -147,7 +147,7 @@ def test_a_quarter_of_the_width_is_no_targets():
             | throughput_report.stage_and_backend(native, given_settings)
             | {"threads": 2}
         }
-        [judged] = rows.judged([row], throughput_report.lines([row], facts, given_settings))
+        [judged] = rows.judged([row], throughput_report.lines([row], facts))
         assert judged.outcome == outcome
 
 

@@ -36,6 +36,9 @@ def show(
             report.add_row(f"[bold]{titles[row.measure]}[/]")
         follows = (row.measure, row.contender) == (last.measure, last.contender)
         report.add_row(f"    / {row.against}" if follows else f"  {row.contender}", *_cells(row))
+        if (rates := row.images_per_second) is not None:
+            median, q1, q3 = map(_three_digits, rates)
+            report.add_row("    images/s", median, f"{q1}..{q3}")
         last = row
     console.print(report)
     said = ["n: rounds", *notes]
@@ -66,5 +69,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _number(row: Row, value: float) -> str:
-    digits = 3 if row.against else max(0, 3 - len(f"{abs(value):.0f}"))
-    return f"{value:.{digits}f}"
+    return f"{value:.3f}" if row.against else _three_digits(value)
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.{max(0, 3 - len(f'{abs(value):.0f}'))}f}"

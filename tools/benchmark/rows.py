@@ -25,6 +25,7 @@ class Row:
         summary: what came out; None where nothing did.
         bound: what it is to be; None: nothing is asked.
         note: why there is no number, or not of all rounds.
+        images: in the step whose milliseconds it has; 0 where they are no step's.
     """
 
     contender: str
@@ -35,14 +36,21 @@ class Row:
     summary: Summary | None = None
     bound: Bound | None = None
     note: str = ""
+    images: int = 0
 
     @classmethod
     def of(
-        cls, contender: str, measure: str, unit: str, sample: Sequence[float], note: str = ""
+        cls,
+        contender: str,
+        measure: str,
+        unit: str,
+        sample: Sequence[float],
+        note: str = "",
+        images: int = 0,
     ) -> Row:
         """The row of a sample of one number or more."""
         summary = Summary.of(sample)
-        return cls(contender, measure, unit, rounds=len(sample), summary=summary, note=note)
+        return cls(contender, measure, unit, "", len(sample), summary, None, note, images)
 
     @classmethod
     def ratio(
@@ -72,6 +80,18 @@ class Row:
     def has_interval(self) -> bool:
         """Whether the ends of its interval are told."""
         return self.summary is not None and has_interval(self.measure, self.rounds)
+
+    @property
+    def images_per_second(self) -> tuple[float, float, float] | None:
+        """Of the step whose times it has, at their median and quartiles; None for other rows.
+
+        Returns:
+            The median, the lower and the upper quartile, in images/s.
+        """
+        if self.summary is None or not self.images:
+            return None
+        found, thousand = self.summary, 1e3 * self.images
+        return thousand / found.median, thousand / found.q3, thousand / found.q1
 
     def line(self) -> dict[str, Any]:
         """The row as a line of a CSV file; empty where there is nothing."""

@@ -171,13 +171,16 @@ class Throughput(Measuring):
 
     def lines(self, found: Sequence[Row]) -> list[dict[str, Any]]:
         """With images/s beside the time of a step."""
-        return throughput_report.lines(found, self.facts, self._settings)
+        return throughput_report.lines(found, self.facts)
 
     def _times(self, measure: str, unit: str = "ms") -> list[Row]:
         samples = {name: taken for name, taken in self._samples.get(measure, {}).items() if taken}
         found = []
         for name, taken in samples.items():
-            found.append(Row.of(name, measure, unit, taken, self._failures.get(name, "")))
+            is_step = unit == "ms" and not measure.endswith("_first") and name != MATRIX_PRODUCT
+            images = self._settings.batch_size if is_step else 0
+            note = self._failures.get(name, "")
+            found.append(Row.of(name, measure, unit, taken, note, images))
             if unit != "ms" or not self._is_of_the_zoo(name):
                 continue
             found += [

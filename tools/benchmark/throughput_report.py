@@ -49,23 +49,17 @@ def stage_and_backend(entry: Entry, settings: Settings) -> dict[str, Any]:
     }
 
 
-def lines(
-    found: Sequence[Row], facts: Mapping[str, Mapping[str, Any]], settings: Settings
-) -> list[dict[str, Any]]:
+def lines(found: Sequence[Row], facts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows as lines of the CSV file, with images/s beside the time of a step.
 
     Args:
         found: the rows.
         facts: by contender, what the numbers depend on.
-        settings: what was measured.
     """
     made = rows.lines(found, NAME, facts)
     for row, line in zip(found, made, strict=True):
-        is_step = row.unit == "ms" and not row.measure.endswith("_first")
-        is_rate = is_step and row.summary is not None and row.contender != MATRIX_PRODUCT
-        line["images_per_second"] = (
-            settings.batch_size / row.summary.median * 1e3 if is_rate else ""
-        )
+        rates = row.images_per_second
+        line["images_per_second"] = "" if rates is None else rates[0]
     return made
 
 
