@@ -224,6 +224,15 @@ def test_of_a_target_for_all_contenders_the_worst_is_shown(tmp_path):
     )
 
 
+def test_a_file_without_a_targets_number_is_named(capsys, tmp_path):
+    paths = [str(write(tmp_path / "x.csv")), str(write(tmp_path / "y.csv", batch_size=9))]
+    assert cli.main(["benchmark", "table", *paths]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("| what | target | measured | file |")
+    [said] = err.splitlines()
+    assert said.startswith(f"'{paths[1]}' has the number of no target")
+
+
 def test_an_interrupted_run_is_told_of(tmp_path):
     for complete, ends in ((True, False), (False, True)):
         made = results_table.table([write(tmp_path / "x.csv", complete=complete)])

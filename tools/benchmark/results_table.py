@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from . import results_file
+from . import results_file, terminal
 from .measures import LEAST_ROUNDS, has_interval
 from .targets import ANY, TARGETS, Target
 
@@ -26,7 +26,7 @@ Contents = Mapping[Path, Lines]
 
 
 def run(files: Sequence[Path], page: Path | None = None) -> None:
-    """Prints the table, or puts it into a page.
+    """Prints the table, or puts it into a page, and names files that add nothing to it.
 
     Args:
         files: files of results; none for all of `docs/results/` in this folder.
@@ -44,10 +44,28 @@ def run(files: Sequence[Path], page: Path | None = None) -> None:
             f"There is no file of results in '{FOLDER}' here: name some, or go to where it is."
         )
     made = table(files)
+    for path in _without_targets(files):
+        terminal.console(stderr=True).print(
+            f"'{path}' has the number of no target: each names the command that measures it",
+            markup=False,
+            highlight=False,
+        )
     if page is None:
         print(made)
         return
     page.write_text(put(made, page.read_text(encoding="utf-8"), str(page)), encoding="utf-8")
+
+
+def _without_targets(files: Iterable[Path]) -> list[Path]:
+    return [
+        path
+        for path in files
+        if not any(
+            target.is_of(line) and line["median"]
+            for line in results_file.read_csv(path)
+            for target in TARGETS
+        )
+    ]
 
 
 def put(made: str, page: str, name: str) -> str:
