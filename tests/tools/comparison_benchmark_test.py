@@ -33,6 +33,7 @@ def in_folder(tmp_path, monkeypatch):
 
 
 STEADY, NOISY = [10.0, 10.1, 10.2, 10.1, 10.1], [8.0, 10.0, 11.0, 12.0, 14.0]
+STEADY_SHOWN, NOISY_SHOWN = ("10.1", "(10.1..10.1)"), ("11", "(9.596..12.4)")
 
 
 def test_what_is_beyond_noise_is_told(capsys, tmp_path):
@@ -48,10 +49,10 @@ def test_what_is_beyond_noise_is_told(capsys, tmp_path):
     code, lines = compared(capsys, tmp_path)
     assert code == 0
     assert lines[1:5] == [
-        ["slow", "10.1", "20.2", "ms", "+100.0", "worse"],
-        ["fast", "10.1", "5.05", "ms", "-50.0", "better"],
-        ["noisy", "11", "11.5", "ms", "+4.5", "same"],
-        ["few", "10", "30", "ms", "+200.0", "unclear"],
+        ["slow:", "training", *STEADY_SHOWN, "20.2", "(20.2..20.2)", "ms", "+100.0", "worse"],
+        ["fast:", "training", *STEADY_SHOWN, "5.05", "(5.05..5.05)", "ms", "-50.0", "better"],
+        ["noisy:", "training", *NOISY_SHOWN, "11.5", "(10.1..12.9)", "ms", "+4.5", "same"],
+        ["few:", "training", "10", "30", "ms", "+200.0", "unclear"],
     ]
     assert compared(capsys, tmp_path, "--fail-above", "120")[0] == 0
     code, lines = compared(capsys, tmp_path, "--fail-above", "99")
@@ -64,14 +65,31 @@ def test_names_and_units_are_whole_where_they_go_to_no_terminal(capsys, tmp_path
     for path in ("a.csv", "b.csv"):
         write(tmp_path / path, {"x": STEADY, name: STEADY}, unit="images/s")
     _, lines = compared(capsys, tmp_path)
-    assert lines[2] == [name, "10.1", "10.1", "images/s", "+0.0", "same"]
+    assert lines[2] == [f"{name}:", "training", *STEADY_SHOWN, *STEADY_SHOWN, "images/s", "+0.0", "same"]
+
+
+def test_what_tells_numbers_apart_is_in_their_names(capsys, tmp_path):
+    sizes = [{"batch_size": 8}, {"batch_size": 9, "strategy": "mirrored"}]
+    for path in ("a.csv", "b.csv"):
+        found = [Row.of("x", "training", "ms", STEADY), Row.of("y", "inference", "ms", STEADY)]
+        lines = [line | size for size in sizes for line in rows.lines(found[:1], "", {})]
+        lines += rows.lines(found[1:], "", {})
+        results_file.write_csv(tmp_path / path, lines, results_file.origin())
+    _, lines = compared(capsys, tmp_path)
+    assert [" ".join(line).partition(" 10.1 ")[0] for line in lines[1:4]] == [
+        "x: training (batch_size=8, strategy=none)",
+        "x: training (batch_size=9, strategy=mirrored)",
+        "y: inference",
+    ]
 
 
 def test_more_images_a_second_are_better(capsys, tmp_path):
     write(tmp_path / "a.csv", {"x": STEADY}, unit="images/s")
     write(tmp_path / "b.csv", {"x": [2 * x for x in STEADY]}, unit="images/s")
     _, lines = compared(capsys, tmp_path)
-    assert lines[1] == ["training", "10.1", "20.2", "images/s", "-50.0", "better"]
+    assert lines[1] == [
+        *("x:", "training", *STEADY_SHOWN, "20.2", "(20.2..20.2)", "images/s", "-50.0", "better")
+    ]
 
 
 def test_other_machines_versions_and_results_are_told(capsys, tmp_path):
@@ -113,9 +131,12 @@ def test_ratios_of_both_files_are_compared(capsys, tmp_path):
     write_rows(tmp_path / "b.csv", *found(1.5, 0.6))
     code, lines = compared(capsys, tmp_path, "--fail-above", "40")
     assert lines[1:4] == [
-        ["training", "11", "11", "ms", "+0.0", "same"],
-        ["training", "/", "y", "1", "1.5", "ratio", "+50.0", "worse"],
-        ["training_share", "/", "z", "0.9", "0.6", "ratio", "+50.0", "worse"],
+        ["x:", "training", *NOISY_SHOWN, *NOISY_SHOWN, "ms", "+0.0", "same"],
+        ["x:", "training", "/", "y", "1", "(1..1)", "1.5", "(1.5..1.5)", "ratio", "+50.0", "worse"],
+        [
+            *("x:", "training_share", "/", "z", "0.9", "(0.9..0.9)", "0.6", "(0.6..0.6)"),
+            *("ratio", "+50.0", "worse"),
+        ],
     ]
     assert code == 1
     assert ["2", "result(s)", "worse", "by", "more", "than", "40", "%,", "1", "lost"] in lines
@@ -128,7 +149,7 @@ def test_a_ratio_that_is_lost_is_too_much(capsys, tmp_path):
     assert compared(capsys, tmp_path)[0] == 0
     code, lines = compared(capsys, tmp_path, "--fail-above", "1000")
     assert code == 1
-    assert lines[2] == ["training", "/", "y", "1", "-", "ratio", "lost"]
+    assert lines[2] == ["x:", "training", "/", "y", "1", "(1..1)", "-", "ratio", "lost"]
     # What is new is no loss.
     assert cli.main(["benchmark", "compare", "b.csv", "a.csv", "--fail-above", "0"]) == 0
 
@@ -155,7 +176,7 @@ def test_a_result_that_is_lost_is_too_much(capsys, tmp_path):
     assert compared(capsys, tmp_path)[0] == 0
     code, lines = compared(capsys, tmp_path, "--fail-above", "1000")
     assert code == 1
-    assert lines[2] == ["y", "10.1", "-", "ms", "lost"]
+    assert lines[2] == ["y:", "training", *STEADY_SHOWN, "-", "ms", "lost"]
     said = [" ".join(line) for line in lines]
     assert "y: out of memory: no" in said
     assert "0 result(s) worse by more than 1000 %, 1 lost" in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import rich.markup
@@ -32,6 +32,7 @@ _KEY = (
     "replicas",
     "options",
 )
+_Key = tuple[str, ...]
 # What numbers depend on that are compared all the same, and a reader has to know.
 _CIRCUMSTANCES = (
     *("cpu", "cores", "threads", "gpu", "python"),
@@ -46,6 +47,11 @@ _SIZE_NOISE, _LEAST_SIZE_NOISE = 0.05, 0.5
 # values, so that two intervals that do not meet differ at about 95 %: McGill, Tukey and Larsen,
 # "Variations of box plots", The American Statistician 32 (1978).
 _NOTCH = 1.57
+_LEGEND = (
+    "%: + is worse and - is better, of the medians; of images/s and shares, of 1 over them",
+    "in brackets what is judged: a time's notch, a ratio's 95 % interval, what memory differs by from "
+    f"run to run; same: they meet; unclear: fewer than {LEAST_ROUNDS} rounds, which have none",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +69,12 @@ class Value:
     interval: tuple[float, float] | None
     unit: str
     more_is_better: bool = False
+
+    def __str__(self) -> str:
+        median = f"{self.median:.4g}"
+        if self.interval is None or self.unit in COUNTS:
+            return median
+        return f"{median} ({self.interval[0]:.4g}..{self.interval[1]:.4g})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,10 +135,9 @@ def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
         raise ValueError(f"fail_above={fail_above:g}: must be 0 or more, in percent.")
     lines = [results_file.read_csv(path) for path in (before, after)]
     values = [dict(_values(of_file)) for of_file in lines]
+    names = _names(values[0])
     changes = [
-        Change(_name(key, values[0]), values[0][key], values[1][key])
-        for key in values[0]
-        if key in values[1]
+        Change(names[key], values[0][key], values[1][key]) for key in values[0] if key in values[1]
     ]
     if not changes:
         raise ValueError(f"'{before}' and '{after}' have no result in common.")
@@ -157,14 +168,14 @@ def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
             f"{len(too_much)} result(s) worse by more than {fail_above:g} %, {len(alone[0])} lost"
         )
     console = terminal.console()
-    lost = [(_name(key, values[0]), values[0][key]) for key in alone[0]]
+    lost = [(names[key], values[0][key]) for key in alone[0]]
     console.print(table(changes, lost))
-    for note in ("%: more time or memory after, of the medians; same: intervals meet", *notes):
+    for note in (*_LEGEND, *notes):
         console.print(note, markup=False, highlight=False)
     return not too_much and (fail_above is None or not lost)
 
 
-def _values(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[tuple[str, ...], Value]]:
+def _values(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[_Key, Value]]:
     """The numbers of a file by what says which they are; without what was not taken.
 
     Ratios of counts and sizes are left out, which say no more than these.
@@ -197,15 +208,20 @@ def _interval(line: Mapping[str, str]) -> tuple[float, float] | None:
     return median - half, median + half
 
 
-def _name(key: tuple[str, ...], all_keys: Mapping[tuple[str, ...], Value]) -> str:
-    """What a number is called: what of its key is not the same for all of the file."""
-    against = _KEY.index("against")
-    telling = [
-        f"/ {part}" if index == against else part
-        for index, part in enumerate(key)
-        if part and len({other[index] for other in all_keys}) > 1
-    ]
-    return " ".join(telling) or key[_KEY.index("measure")]
+def _names(keys: Iterable[_Key]) -> dict[_Key, str]:
+    """What numbers are called: whose, of what, to whose, and what else tells them apart."""
+    groups: dict[str, list[_Key]] = {}
+    for key in keys:
+        named = dict(zip(_KEY, key, strict=True))
+        against = f" / {named['against']}" if named["against"] else ""
+        groups.setdefault(f"{named['contender']}: {named['measure']}{against}", []).append(key)
+    found = {}
+    for name, alike in groups.items():
+        telling = [place for place in range(len(_KEY)) if len({key[place] for key in alike}) > 1]
+        for key in alike:
+            others = [f"{_KEY[place]}={key[place] or 'none'}" for place in telling]
+            found[key] = f"{name} ({', '.join(others)})" if others else name
+    return found
 
 
 def differences(
@@ -238,12 +254,12 @@ def table(changes: Sequence[Change], lost: Sequence[tuple[str, Value]] = ()) -> 
     for change in changes:
         report.add_row(
             rich.markup.escape(change.name),
-            f"{change.before.median:.4g}",
-            f"{change.after.median:.4g}",
+            str(change.before),
+            str(change.after),
             change.before.unit,
             f"{change.percent:+.1f}",
             change.outcome,
         )
     for name, value in lost:
-        report.add_row(rich.markup.escape(name), f"{value.median:.4g}", "-", value.unit, "", "lost")
+        report.add_row(rich.markup.escape(name), str(value), "-", value.unit, "", "lost")
     return report
