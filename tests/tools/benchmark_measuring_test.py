@@ -65,7 +65,9 @@ def test_a_run_is_shown_and_written(capsys, tmp_path):
     assert ending == measuring.Ending(0, is_written=True)
     assert contenders(out) == ["ours", "theirs"]
     assert {line["complete"] for line in results_file.read_csv(out)} == {"True"}
-    assert "as it is" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "as it is" in shown
+    assert f"written: '{out}'" in shown
 
 
 def test_ctrl_c_keeps_what_was_measured(capsys, tmp_path):
@@ -152,7 +154,10 @@ def test_ctrl_c_before_the_first_number_leaves_the_file_as_it_was(
     assert cli.main(["benchmark", name, "--out", str(out), *options]) == 130
     assert out.read_text() == "old"
     assert list(tmp_path.iterdir()) == [out]
-    assert "interrupted" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "interrupted before it began: nothing was measured so far" in shown
+    assert f"nothing was measured: '{out}' is not written" in shown
+    assert "quartiles" not in shown
 
 
 def test_how_far_it_was_is_told_in_whole_rounds(capsys):

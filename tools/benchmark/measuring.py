@@ -107,7 +107,9 @@ def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> End
         reached = measuring.progress.reached if measuring.progress else "before it began"
         what = "this" if measured else "nothing"
         notes.append(f"interrupted {reached}: {what} was measured so far")
-    if out is not None and not is_written:
+    if is_written:
+        notes.append(f"written: '{out}'")
+    elif out is not None:
         notes.append(f"nothing was measured: '{out}' is not written")
     report.show(terminal.console(), judged, measuring.titles, notes)
     if signal_number is not None:

@@ -40,8 +40,10 @@ def show(
             median, q1, q3 = map(_three_digits, rates)
             report.add_row("    images/s", median, f"{q1}..{q3}")
         last = row
-    console.print(report)
-    said = ["n: rounds", *notes]
+    said = list(notes)
+    if rows:
+        console.print(report)
+        said.insert(0, "n: rounds")
     if any(row.unit == RATIO for row in rows):
         said.insert(1, "/: ratio to another's within a round, median and interval over the rounds")
     if any(row.outcome == "unclear" for row in rows):
