@@ -190,7 +190,7 @@ def _carry_out(benchmark: Measuring, rounds: int, out: pathlib.Path | None, plot
         plots.check(out)
     ending = measuring.carry_out(benchmark, rounds, out)
     if plot and ending.is_written:
-        for path in plots.draw(out):
+        for path in plots.draw(out, benchmark.titles):
             typer.echo(f"'{path}'")
     if ending.exit_code:
         raise typer.Exit(ending.exit_code)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shimzoo import cli
 from shimzoo.tools.benchmark import (
+    conversion,
     machine,
     plot,
     results_file,
@@ -21,6 +22,7 @@ from shimzoo.tools.benchmark import (
     rows,
     start_up,
     targets,
+    throughput_report,
 )
 from shimzoo.tools.benchmark.rows import Row
 
@@ -79,7 +81,7 @@ class Tags(html.parser.HTMLParser):
 
 
 def test_a_file_is_drawn_as_a_picture_and_a_page_that_needs_nothing_else(tmp_path):
-    picture, page = plot.draw(write(tmp_path / "x.csv", options="<b>"))
+    picture, page = plot.draw(write(tmp_path / "x.csv", options="<b>"), throughput_report.TITLES)
     with PIL.Image.open(picture) as image:
         assert image.format == "PNG"
         assert min(image.size) > 300
@@ -94,6 +96,34 @@ def test_a_file_is_drawn_as_a_picture_and_a_page_that_needs_nothing_else(tmp_pat
     assert tags.texts.count("resnet_v1_50") == 1
     assert "<b>" in tags.texts
     assert {"native", "61", "0.6", "not installed"} <= set(tags.texts)
+    assert "training step, ms" in tags.texts
+
+
+def test_a_picture_says_of_what_it_is_and_leaves_the_ceiling_out_of_the_models(tmp_path):
+    found = [
+        Row.of(name, measure, "ms", [time] * 5)
+        for measure in ("training", "inference")
+        for name, time in (("native", 60.0), ("keras_applications", 90.0), ("matrix_product", 9.0))
+    ]
+    known = {row.contender: FACTS for row in found}
+    common = results_file.origin() | {"cpu": "a CPU", "cores": 2, "date": "2026-11-26T10:00:00"}
+    results_file.write_csv(tmp_path / "x.csv", rows.lines(found, "throughput", known), common)
+    lines = results_file.read_csv(tmp_path / "x.csv")
+    figure = plot.figure_of(lines, throughput_report.TITLES)
+    assert figure.get_suptitle() == (
+        "throughput: resnet_v1_50, batch 8, 224 pixels, float32\na CPU, 2 core(s), 2026-11-26"
+    )
+    assert "whiskers" in figure.get_supxlabel()
+    shown = {
+        axes.get_title(loc="left"): [label.get_text() for label in axes.get_yticklabels()]
+        for axes in figure.axes
+    }
+    models = ["native", "keras_applications"]
+    assert shown == {"training step, ms": models, "inference step, ms": models}
+    # Where nothing else was measured, it is drawn.
+    ceiling = [line for line in lines if line["contender"] == "matrix_product"]
+    figure = plot.figure_of(ceiling, throughput_report.TITLES)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["matrix_product"]
 
 
 def test_files_of_conversions_are_drawn_too(tmp_path):
@@ -103,7 +133,7 @@ def test_files_of_conversions_are_drawn_too(tmp_path):
     ]
     common = results_file.origin()
     results_file.write_csv(tmp_path / "x.csv", rows.lines(found, "conversion", {}), common)
-    picture, page = plot.draw(tmp_path / "x.csv")
+    picture, page = plot.draw(tmp_path / "x.csv", conversion.TITLES)
     assert picture.stat().st_size > 1000
     assert "tf1 to h5" in page.read_text()
 

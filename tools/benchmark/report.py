@@ -41,7 +41,7 @@ def show(
             report.add_row("    images/s", median, f"{q1}..{q3}")
         last = row
     said = list(notes)
-    if rows:
+    if any(row.summary is not None for row in rows):
         console.print(report)
         said.insert(0, "n: rounds")
     if any(row.unit == RATIO for row in rows):

@@ -111,6 +111,11 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     return lines
 
 
+def machine_of(line: Mapping[str, str]) -> str:
+    """What a line's number was measured on: the GPU, or the CPU with its cores."""
+    return line.get("gpu") or f"{line['cpu']}, {line['cores']} core(s)"
+
+
 def is_complete(lines: Sequence[Mapping[str, str]]) -> bool:
     """Whether a file's run came to its end; one whose file says nothing of it did."""
     return all(line.get("complete") != "False" for line in lines)

@@ -170,7 +170,7 @@ def _value(line: Mapping[str, str]) -> str:
 
 def _origin(path: Path, lines: Lines) -> str:
     first = lines[0]
-    machine = first.get("gpu") or f"{first['cpu']}, {first['cores']} core(s)"
+    machine = results_file.machine_of(first)
     digits, dash, changed = (first["git_commit"] or "no commit").partition("-")
     commit = f"{digits[:12]}{dash}{changed}"
     made = f"- `{path.name}`: `{first['command']}`, {first['date'][:10]}, {machine}, {commit}"
