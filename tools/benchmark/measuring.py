@@ -73,8 +73,8 @@ class Ending:
 def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> Ending:
     """Measures, prints the table, and writes the CSV file.
 
-    After Ctrl-C or SIGTERM both have what was measured until then, and say that it is not all. Without a
-    single number the file stays as it was.
+    After Ctrl-C or SIGTERM both have what was measured until then, and say that it is not all.
+    Without a single number the file stays as it was.
 
     Args:
         measuring: the benchmark's run.
@@ -102,15 +102,7 @@ def carry_out(measuring: Measuring, rounds: int, out: Path | None = None) -> End
     is_written = out is not None and bool(measured)
     if is_written:
         results_file.write_csv(out, measuring.lines(judged), origin | {"complete": is_complete})
-    notes = measuring.notes()
-    if not is_complete:
-        reached = measuring.progress.reached if measuring.progress else "before it began"
-        what = "this" if measured else "nothing"
-        notes.append(f"interrupted {reached}: {what} was measured so far")
-    if is_written:
-        notes.append(f"written: '{out}'")
-    elif out is not None:
-        notes.append(f"nothing was measured: '{out}' is not written")
+    notes = [*measuring.notes(), *_said_of_the_end(measuring, out, bool(measured), is_complete)]
     report.show(terminal.console(), judged, measuring.titles, notes)
     if signal_number is not None:
         return Ending(128 + signal_number, is_written)
@@ -137,6 +129,20 @@ def _measured(measuring: Measuring, rounds: int) -> int | None:
     finally:
         signal.signal(signal.SIGTERM, before)
     return None
+
+
+def _said_of_the_end(
+    measuring: Measuring, out: Path | None, is_measured: bool, is_complete: bool
+) -> list[str]:
+    """How far it came, and where the results are."""
+    said = []
+    if not is_complete:
+        reached = measuring.progress.reached if measuring.progress else "before it began"
+        said.append(f"interrupted {reached}: {'this' if is_measured else 'nothing'} was measured so far")
+    if out is not None:
+        is_not = f"nothing was measured: '{out}' is not written"
+        said.append(f"written: '{out}'" if is_measured else is_not)
+    return said
 
 
 def _say_who_is_hindered(measuring: Measuring) -> None:
