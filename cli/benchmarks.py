@@ -109,8 +109,8 @@ def throughput(
         bool | None,
         typer.Option(
             "--jit/--no-jit",
-            help="Whether XLA, or torch.compile, compiles all contenders' steps. [default: of those "
-            "on JAX alone]",
+            help="Whether XLA, or torch.compile, compiles all contenders' steps. [default: "
+            "those on JAX alone]",
         ),
     ] = None,
     backend: Annotated[

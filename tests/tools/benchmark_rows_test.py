@@ -141,7 +141,7 @@ def test_results_go_to_what_a_link_names_and_to_devices(tmp_path):
     assert device.is_char_device()
 
 
-@pytest@pytest.mark.parametrize(
+@pytest.mark.parametrize(
     "content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b"measure,git_commit\n1,2\n"]
 )
 def test_other_files_are_refused(tmp_path, content):

@@ -65,7 +65,8 @@ def test_names_and_units_are_whole_where_they_go_to_no_terminal(capsys, tmp_path
     for path in ("a.csv", "b.csv"):
         write(tmp_path / path, {"x": STEADY, name: STEADY}, unit="images/s")
     _, lines = compared(capsys, tmp_path)
-    assert lines[2] == [f"{name}:", "training", *STEADY_SHOWN, *STEADY_SHOWN, "images/s", "+0.0", "same"]
+    shown = [f"{name}:", "training", *STEADY_SHOWN, *STEADY_SHOWN, "images/s", "+0.0", "same"]
+    assert lines[2] == shown
 
 
 def test_what_tells_numbers_apart_is_in_their_names(capsys, tmp_path):
@@ -103,7 +104,7 @@ def test_other_machines_versions_and_results_are_told(capsys, tmp_path):
     assert "1 result(s) only in 'b.csv'" in said
 
 
-.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("complete", [True, False])
 def test_a_run_that_was_interrupted_is_told_of(capsys, tmp_path, complete):
     write(tmp_path / "a.csv", {"x": STEADY})
     write(tmp_path / "b.csv", {"x": STEADY}, complete=complete)

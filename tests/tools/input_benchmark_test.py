@@ -182,7 +182,9 @@ def test_the_step_of_a_file_of_throughput(tmp_path):
     path = tmp_path / "x.csv"
     sizes = {"batch_size": 8, "image_size": 299}
     ratio = Row.ratio("shimmed", "training", [0.9], "native", [1.0])
-    steps = [Row.of(name, "training", "ms", [time]) for name, time in (("keras", 700.0), ("n", 500.0))]
+    steps = [
+        Row.of(name, "training", "ms", [time]) for name, time in (("keras", 700.0), ("n", 500.0))
+    ]
     for gpu in ("", "NVIDIA"):
         facts = {"keras": {"gpu": gpu, **sizes}, "n": {"stage": "native", "gpu": gpu, **sizes}}
         facts["shimmed"] = facts["n"]

@@ -227,7 +227,10 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
         (["--option", "num_classes=10"], "leave the option num_classes out"),
         (["--image-size", "31"], "image_size=31: resnet_v1_50 takes images of 32 pixels or more"),
         (["--threads", "9999"], "threads=9999, and this process may use"),
-        (["--stage", "shimmed", "--backend", "jax"], "shimmed can't be measured: runs on TensorFlow"),
+        (
+            ["--stage", "shimmed", "--backend", "jax"],
+            "shimmed can't be measured: runs on TensorFlow",
+        ),
         (["--out", "absent/x.csv"], "'absent/x.csv': No such file"),
     ],
 )

@@ -118,7 +118,7 @@ def test_a_net_that_can_not_follow_an_option_is_not_compared(model, options, unl
     assert "keras_applications" in {entry.kind for entry in found}
 
 
-.mark.parametrize(("jit", "compiled"), [(None, ["native"]), (True, ...), (False, [])])
+@pytest.mark.parametrize(("jit", "compiled"), [(None, ["native"]), (True, ...), (False, [])])
 def test_each_backend_decides_for_its_own_contenders_whether_they_are_compiled(jit, compiled):
     given_settings = settings(jit_compile=jit)
     others = ("native:tensorflow", "keras_applications:torch")

@@ -49,8 +49,8 @@ _SIZE_NOISE, _LEAST_SIZE_NOISE = 0.05, 0.5
 _NOTCH = 1.57
 _LEGEND = (
     "%: + is worse and - is better, of the medians; of images/s and shares, of 1 over them",
-    "in brackets what is judged: a time's notch, a ratio's 95 % interval, what memory differs by from "
-    f"run to run; same: they meet; unclear: fewer than {LEAST_ROUNDS} rounds, which have none",
+    "in brackets what is judged: a time's notch, a ratio's 95 % interval, what memory differs by "
+    f"from run to run; same: they meet; unclear: fewer than {LEAST_ROUNDS} rounds, which have none",
 )
 
 
@@ -141,9 +141,7 @@ def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
     ]
     if not changes:
         raise ValueError(f"'{before}' and '{after}' have no result in common.")
-    alone = [
-        [key for key in one if key not in other] for one, other in (values, values[::-1])
-    ]
+    alone = [[key for key in one if key not in other] for one, other in (values, values[::-1])]
     too_much = [
         change
         for change in changes

@@ -12,8 +12,8 @@ COUNTS = ("ops", "entries")
 SIZES = ("MiB", "MB")
 # Measures, and ratios of them, that a run takes once: they are what they are, without an interval.
 TAKEN_ONCE = ("memory", "graph_ops", "memory_growth", "collections_growth", "global_ops_growth")
-# The least number of rounds whose bootstrapped interval of the median is one of 95 %: of 5 it covers
-# the true median in 94 % of all runs, of 4 in 87 %, of 3 in 75 %, of 2 in 50 %.
+# The least number of rounds whose bootstrapped interval of the median is one of 95 %: of 5 it
+# covers the true median in 94 % of all runs, of 4 in 87 %, of 3 in 75 %, of 2 in 50 %.
 LEAST_ROUNDS = 5
 
 

@@ -138,7 +138,8 @@ def _said_of_the_end(
     said = []
     if not is_complete:
         reached = measuring.progress.reached if measuring.progress else "before it began"
-        said.append(f"interrupted {reached}: {'this' if is_measured else 'nothing'} was measured so far")
+        what = "this" if is_measured else "nothing"
+        said.append(f"interrupted {reached}: {what} was measured so far")
     if out is not None:
         is_not = f"nothing was measured: '{out}' is not written"
         said.append(f"written: '{out}'" if is_measured else is_not)

@@ -165,9 +165,7 @@ def page_of(lines: Lines, png: bytes, titles: Mapping[str, str]) -> str:
             f"<tr>{''.join(f'<th>{_text(name)}</th>' for name in columns)}</tr>",
             *(
                 f"<tr>{''.join(f'<td>{_text(_short(line[name]))}</td>' for name in columns)}</tr>"
-                for line in (
-                    {**line, "measure": titles.get(line["measure"], "")} for line in lines
-                )
+                for line in ({**line, "measure": titles.get(line["measure"], "")} for line in lines)
             ),
             "</table>\n</html>\n",
         ]

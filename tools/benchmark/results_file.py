@@ -83,7 +83,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
     Raises:
         OSError: it can't be read.
-        ValueError: it is none of these files, or damaged; the message says in which line and column.
+        ValueError: it is none of these files, or damaged; the message says where.
     """
     refusal = f"'{path}' holds no results: give a file that a benchmark's --out wrote."
     try:

@@ -17,8 +17,8 @@ END = "<!-- end of what it made -->"
 _HEADER = ("what", "target", "measured", "file")
 _KEY = (
     "Measured: the median and its 95 % interval, of which all (ok), none (missed) or a part "
-    f"(unclear) is as the target asks; fewer than {LEAST_ROUNDS} rounds are unclear. What a run takes "
-    "once, as memory and growth, is judged as it is."
+    f"(unclear) is as the target asks; fewer than {LEAST_ROUNDS} rounds are unclear. What a run "
+    "takes once, as memory and growth, is judged as it is."
 )
 
 Lines = Sequence[Mapping[str, str]]

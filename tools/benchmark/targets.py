@@ -38,9 +38,7 @@ class Bound:
         is_missed = high < self.limit if self.at_least else low > self.limit
         return "missed" if is_missed else "unclear"
 
-    def outcome(
-        self, measure: str, rounds: int, median: float, low: float, high: float
-    ) -> str:
+    def outcome(self, measure: str, rounds: int, median: float, low: float, high: float) -> str:
         """Says of a measured value "ok" or "missed", or "unclear" where that is not known.
 
         Args:
