@@ -12,9 +12,9 @@ COUNTS = ("ops", "entries")
 SIZES = ("MiB", "MB")
 # Measures, and ratios of them, that a run takes once: they are what they are, without an interval.
 TAKEN_ONCE = ("memory", "graph_ops", "memory_growth", "collections_growth", "global_ops_growth")
-# The least number of rounds whose bootstrapped interval of the median is one of about 95 %: of 2, 3,
-# 4 and 5 it covers the true median of any continuous distribution in 50, 75, 88 and 94 % of all runs;
-# of 6 to 20 rounds that of normal and log-normal samples in 91 to 95 % (1500 or 500 runs each).
+# The least number of rounds whose bootstrapped interval of the median is one of about 95 %: of 2,
+# 3, 4 and 5 it covers the median of any continuous distribution in 50, 75, 88 and 94 % of all runs;
+# of 6 to 20, that of normal and log-normal samples in 91 to 95 % (1500 or 500 runs each).
 LEAST_ROUNDS = 5
 
 
