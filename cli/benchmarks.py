@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from ..tools.benchmark.measuring import Measuring
 
 Rounds = Annotated[
-    int, typer.Option(metavar="N", parser=whole_number, help="How often each time is measured.")
+    int,
+    typer.Option(
+        metavar="N",
+        parser=whole_number,
+        help="How often each time is measured; fewer than 5 times tell no verdict.",
+    ),
 ]
 Out = Annotated[pathlib.Path | None, typer.Option(metavar="FILE", help="CSV file for the results.")]
 
@@ -104,7 +109,8 @@ def throughput(
         bool | None,
         typer.Option(
             "--jit/--no-jit",
-            help="Whether XLA, or torch.compile, compiles the steps. [default: on JAX alone]",
+            help="Whether XLA, or torch.compile, compiles all contenders' steps. [default: "
+            "those on JAX alone]",
         ),
     ] = None,
     backend: Annotated[
@@ -126,7 +132,13 @@ def throughput(
             help="Devices that mirrored uses. [default: all GPUs, or one CPU]",
         ),
     ] = None,
-    option: model_options.ModelOption = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="An option of the model, such as create_aux_logits=False. Can be repeated.",
+        ),
+    ] = None,
     phase: Annotated[
         list[str] | None,
         typer.Option(
@@ -157,7 +169,7 @@ def throughput(
         batch_size=batch_size,
         image_size=models.get_variant(model).input_size if image_size is None else image_size,
         precision=precision,
-        jit_compile=backend == "jax" if jit is None else jit,
+        jit_compile=jit,
         strategy=strategy,
         replicas=replicas,
         options=model_options.parse_options(option),
@@ -178,7 +190,7 @@ def _carry_out(benchmark: Measuring, rounds: int, out: pathlib.Path | None, plot
         plots.check(out)
     ending = measuring.carry_out(benchmark, rounds, out)
     if plot and ending.is_written:
-        for path in plots.draw(out):
+        for path in plots.draw(out, benchmark.titles):
             typer.echo(f"'{path}'")
     if ending.exit_code:
         raise typer.Exit(ending.exit_code)

@@ -47,6 +47,7 @@ serve(lambda: {
     "timed": timed(lambda: time.sleep(0.01)),
     "die": die,
     "be_killed": lambda: os.kill(os.getpid(), 9),
+    "be_terminated": lambda: os.kill(os.getpid(), 15),
     "fail": fail,
 })
 """
@@ -211,6 +212,12 @@ def test_no_contender_outlives_a_second_ctrl_c(monkeypatch):
     with pytest.raises(KeyboardInterrupt), Contender.started("a", command, os.environ):
         pass
     assert waited[0].returncode == -signal.SIGKILL
+
+
+def test_a_contender_leaves_it_to_the_driver_to_end_it(start):
+    contender = start("a", 3.0)
+    contender.ask("be_terminated")
+    assert contender.ask("tick") == 3.0
 
 
 def test_summaries_are_medians_and_quartiles():

@@ -1,9 +1,7 @@
 """What becomes of files of results: pictures, pages, the table of all targets; and `start-up`."""
 
 import base64
-import csv
 import html.parser
-import io
 import pathlib
 import re
 import shlex
@@ -14,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shimzoo import cli
 from shimzoo.tools.benchmark import (
+    conversion,
     machine,
     plot,
     results_file,
@@ -21,6 +20,7 @@ from shimzoo.tools.benchmark import (
     rows,
     start_up,
     targets,
+    throughput_report,
 )
 from shimzoo.tools.benchmark.rows import Row
 
@@ -44,10 +44,13 @@ COMMAND = "throughput --model resnet_v1_50"
 
 def write(path, ratio=0.6, command=COMMAND, **facts):
     found = [
-        Row.of("native", "training", "ms", [60.0, 62.0, 61.0]),
-        Row.ratio("native", "training", [ratio] * 3, "keras_applications", [1.0] * 3),
-        Row.of("keras_applications", "training", "ms", [100.0, 102.0, 101.0]),
-        Row.ratio("native", "inference_share", [0.97, 0.96, 0.98], "matrix_product", [1.0] * 3),
+        Row.of("native", "training", "ms", [60.0, 62.0, 61.0] * 2),
+        Row.ratio("native", "training", [ratio] * 6, "keras_applications", [1.0] * 6),
+        Row.of("keras_applications", "training", "ms", [100.0, 102.0, 101.0] * 2),
+        Row.ratio(
+            *("native", "inference_share", [0.97, 0.96, 0.98] * 2),
+            *("matrix_product", [1.0] * 6),
+        ),
         Row("timm", "training", "ms", note="not installed"),
     ]
     known = {name: {**FACTS, **facts} for name in ("native", "keras_applications", "timm")}
@@ -76,7 +79,7 @@ class Tags(html.parser.HTMLParser):
 
 
 def test_a_file_is_drawn_as_a_picture_and_a_page_that_needs_nothing_else(tmp_path):
-    picture, page = plot.draw(write(tmp_path / "x.csv", options="<b>"))
+    picture, page = plot.draw(write(tmp_path / "x.csv", options="<b>"), throughput_report.TITLES)
     with PIL.Image.open(picture) as image:
         assert image.format == "PNG"
         assert min(image.size) > 300
@@ -91,6 +94,34 @@ def test_a_file_is_drawn_as_a_picture_and_a_page_that_needs_nothing_else(tmp_pat
     assert tags.texts.count("resnet_v1_50") == 1
     assert "<b>" in tags.texts
     assert {"native", "61", "0.6", "not installed"} <= set(tags.texts)
+    assert "training step, ms" in tags.texts
+
+
+def test_a_picture_says_of_what_it_is_and_leaves_the_ceiling_out_of_the_models(tmp_path):
+    found = [
+        Row.of(name, measure, "ms", [time] * 5)
+        for measure in ("training", "inference")
+        for name, time in (("native", 60.0), ("keras_applications", 90.0), ("matrix_product", 9.0))
+    ]
+    known = {row.contender: FACTS for row in found}
+    common = results_file.origin() | {"cpu": "a CPU", "cores": 2, "date": "2026-11-26T10:00:00"}
+    results_file.write_csv(tmp_path / "x.csv", rows.lines(found, "throughput", known), common)
+    lines = results_file.read_csv(tmp_path / "x.csv")
+    figure = plot.figure_of(lines, throughput_report.TITLES)
+    assert figure.get_suptitle() == (
+        "throughput: resnet_v1_50, batch 8, 224 pixels, float32\na CPU, 2 core(s), 2026-11-26"
+    )
+    assert "whiskers" in figure.get_supxlabel()
+    shown = {
+        axes.get_title(loc="left"): [label.get_text() for label in axes.get_yticklabels()]
+        for axes in figure.axes
+    }
+    models = ["native", "keras_applications"]
+    assert shown == {"training step, ms": models, "inference step, ms": models}
+    # Where nothing else was measured, it is drawn.
+    ceiling = [line for line in lines if line["contender"] == "matrix_product"]
+    figure = plot.figure_of(ceiling, throughput_report.TITLES)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["matrix_product"]
 
 
 def test_files_of_conversions_are_drawn_too(tmp_path):
@@ -100,7 +131,7 @@ def test_files_of_conversions_are_drawn_too(tmp_path):
     ]
     common = results_file.origin()
     results_file.write_csv(tmp_path / "x.csv", rows.lines(found, "conversion", {}), common)
-    picture, page = plot.draw(tmp_path / "x.csv")
+    picture, page = plot.draw(tmp_path / "x.csv", conversion.TITLES)
     assert picture.stat().st_size > 1000
     assert "tf1 to h5" in page.read_text()
 
@@ -209,9 +240,9 @@ def test_of_several_files_the_one_counts_that_the_targets_command_made(tmp_path)
 
 def test_of_a_target_for_all_contenders_the_worst_is_shown(tmp_path):
     found = [
-        Row.ratio("tf1 to h5", "conversion", [1.5], "copy_and_hash", [0.5]),
-        Row.ratio("tf1 to tf1", "conversion", [2.0], "copy_and_hash", [0.5]),
-        Row.ratio("tf1 to tf2", "conversion", [1.0], "copy_and_hash", [0.5]),
+        Row.ratio("tf1 to h5", "conversion", [1.5] * 5, "copy_and_hash", [0.5] * 5),
+        Row.ratio("tf1 to tf1", "conversion", [2.0] * 5, "copy_and_hash", [0.5] * 5),
+        Row.ratio("tf1 to tf2", "conversion", [1.0] * 5, "copy_and_hash", [0.5] * 5),
     ]
     known = {row.contender: {"model": "resnet_v1_152", "threads": 2} for row in found}
     path, common = tmp_path / "x.csv", results_file.origin()
@@ -219,6 +250,38 @@ def test_of_a_target_for_all_contenders_the_worst_is_shown(tmp_path):
     assert "| ≤ 3 | 4.000 (4.000 to 4.000): missed (tf1 to tf1) | `x.csv` |" in results_table.table(
         [path]
     )
+
+
+def test_a_file_without_a_targets_number_is_named(capsys, tmp_path):
+    paths = [str(write(tmp_path / "x.csv")), str(write(tmp_path / "y.csv", batch_size=9))]
+    assert cli.main(["benchmark", "table", *paths]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("| what | target | measured | file |")
+    [said] = err.splitlines()
+    assert said.startswith(f"'{paths[1]}' has the number of no target")
+
+
+def test_an_interrupted_run_is_told_of(tmp_path):
+    for complete, ends in ((True, False), (False, True)):
+        made = results_table.table([write(tmp_path / "x.csv", complete=complete)])
+        assert made.endswith("; interrupted before its end") is ends
+
+
+def test_what_has_no_interval_is_a_value_alone(tmp_path):
+    few = Row.ratio("native", "training", [0.6] * 4, "keras_applications", [1.0] * 4)
+    path = tmp_path / "few.csv"
+    lines = rows.lines([few], "throughput", {"native": FACTS})
+    results_file.write_csv(path, lines, results_file.origin())
+    assert "| ≤ 0.7 | 0.600: unclear | `few.csv` |" in results_table.table([path])
+    once = [
+        Row.of("shimmed", "memory_growth", "MiB", [0.25]),
+        Row.of("shimmed", "collections_growth", "entries", [2.0]),
+    ]
+    lines = rows.lines(once, "shim-overhead", {"shimmed": FACTS})
+    results_file.write_csv(path, lines, results_file.origin())
+    made = results_table.table([path])
+    assert "| ≤ 0.5 | 0.2: ok | `few.csv` |" in made
+    assert "| ≤ 0 | 2.0: missed | `few.csv` |" in made
 
 
 def test_the_commit_is_shown_with_what_was_changed(tmp_path, monkeypatch):
@@ -301,6 +364,4 @@ def test_every_command_of_the_page_and_the_targets_is_one(capsys, tmp_path, monk
 
 def test_results_in_the_project_are_files_of_results():
     for path in (ROOT / results_table.FOLDER).glob("*.csv"):
-        with path.open() as file:
-            names = csv.DictReader(io.StringIO(file.read())).fieldnames
-        assert {"benchmark", "command", "cpu", "date"} <= set(names), path
+        assert all(line["benchmark"] for line in results_file.read_csv(path)), path

@@ -32,26 +32,27 @@ def in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-STEADY, NOISY = [10.0, 10.1, 10.2, 10.1], [8.0, 10.0, 12.0, 14.0]
+STEADY, NOISY = [10.0, 10.1, 10.2, 10.1, 10.1], [8.0, 10.0, 11.0, 12.0, 14.0]
+STEADY_SHOWN, NOISY_SHOWN = ("10.1", "(10.1..10.1)"), ("11", "(9.596..12.4)")
 
 
 def test_what_is_beyond_noise_is_told(capsys, tmp_path):
-    before = {"slow": STEADY, "fast": STEADY, "noisy": NOISY, "once": [10.0]}
+    before = {"slow": STEADY, "fast": STEADY, "noisy": NOISY, "few": [10.0] * 4}
     after = {
         "slow": [2 * x for x in STEADY],
         "fast": [x / 2 for x in STEADY],
         "noisy": [x + 0.5 for x in NOISY],
-        "once": [30.0],
+        "few": [30.0] * 4,
     }
     write(tmp_path / "a.csv", before)
     write(tmp_path / "b.csv", after)
     code, lines = compared(capsys, tmp_path)
     assert code == 0
     assert lines[1:5] == [
-        ["slow", "10.1", "20.2", "ms", "+100.0", "worse"],
-        ["fast", "10.1", "5.05", "ms", "-50.0", "better"],
-        ["noisy", "11", "11.5", "ms", "+4.5", "same"],
-        ["once", "10", "30", "ms", "+200.0", "unclear"],
+        ["slow:", "training", *STEADY_SHOWN, "20.2", "(20.2..20.2)", "ms", "+100.0", "worse"],
+        ["fast:", "training", *STEADY_SHOWN, "5.05", "(5.05..5.05)", "ms", "-50.0", "better"],
+        ["noisy:", "training", *NOISY_SHOWN, "11.5", "(10.1..12.9)", "ms", "+4.5", "same"],
+        ["few:", "training", "10", "30", "ms", "+200.0", "unclear"],
     ]
     assert compared(capsys, tmp_path, "--fail-above", "120")[0] == 0
     code, lines = compared(capsys, tmp_path, "--fail-above", "99")
@@ -59,11 +60,37 @@ def test_what_is_beyond_noise_is_told(capsys, tmp_path):
     assert ["1", "result(s)", "worse", "by", "more", "than", "99", "%,", "0", "lost"] in lines
 
 
+def test_names_and_units_are_whole_where_they_go_to_no_terminal(capsys, tmp_path):
+    name = "a_contender_of_" + 20 * "many_" + "words"
+    for path in ("a.csv", "b.csv"):
+        write(tmp_path / path, {"x": STEADY, name: STEADY}, unit="images/s")
+    _, lines = compared(capsys, tmp_path)
+    shown = [f"{name}:", "training", *STEADY_SHOWN, *STEADY_SHOWN, "images/s", "+0.0", "same"]
+    assert lines[2] == shown
+
+
+def test_what_tells_numbers_apart_is_in_their_names(capsys, tmp_path):
+    sizes = [{"batch_size": 8}, {"batch_size": 9, "strategy": "mirrored"}]
+    for path in ("a.csv", "b.csv"):
+        found = [Row.of("x", "training", "ms", STEADY), Row.of("y", "inference", "ms", STEADY)]
+        lines = [line | size for size in sizes for line in rows.lines(found[:1], "", {})]
+        lines += rows.lines(found[1:], "", {})
+        results_file.write_csv(tmp_path / path, lines, results_file.origin())
+    _, lines = compared(capsys, tmp_path)
+    assert [" ".join(line).partition(" 10.1 ")[0] for line in lines[1:4]] == [
+        "x: training (batch_size=8, strategy=none)",
+        "x: training (batch_size=9, strategy=mirrored)",
+        "y: inference",
+    ]
+
+
 def test_more_images_a_second_are_better(capsys, tmp_path):
     write(tmp_path / "a.csv", {"x": STEADY}, unit="images/s")
     write(tmp_path / "b.csv", {"x": [2 * x for x in STEADY]}, unit="images/s")
     _, lines = compared(capsys, tmp_path)
-    assert lines[1] == ["training", "10.1", "20.2", "images/s", "-50.0", "better"]
+    assert lines[1] == [
+        *("x:", "training", *STEADY_SHOWN, "20.2", "(20.2..20.2)", "images/s", "-50.0", "better")
+    ]
 
 
 def test_other_machines_versions_and_results_are_told(capsys, tmp_path):
@@ -75,6 +102,15 @@ def test_other_machines_versions_and_results_are_told(capsys, tmp_path):
     assert "other tensorflow: 2.20.0 before, 2.21.0 after" in said
     assert "1 result(s) only in 'a.csv'" in said
     assert "1 result(s) only in 'b.csv'" in said
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_run_that_was_interrupted_is_told_of(capsys, tmp_path, complete):
+    write(tmp_path / "a.csv", {"x": STEADY})
+    write(tmp_path / "b.csv", {"x": STEADY}, complete=complete)
+    said = [" ".join(line) for line in compared(capsys, tmp_path)[1]]
+    assert ("'b.csv' is of a run that was interrupted" in said) is not complete
+    assert "'a.csv' is of a run that was interrupted" not in said
 
 
 def write_rows(path, *found):
@@ -96,13 +132,27 @@ def test_ratios_of_both_files_are_compared(capsys, tmp_path):
     write_rows(tmp_path / "b.csv", *found(1.5, 0.6))
     code, lines = compared(capsys, tmp_path, "--fail-above", "40")
     assert lines[1:4] == [
-        ["training", "11", "11", "ms", "+0.0", "same"],
-        ["training", "/", "y", "1", "1.5", "ratio", "+50.0", "worse"],
-        ["training_share", "/", "z", "0.9", "0.6", "ratio", "+50.0", "worse"],
+        ["x:", "training", *NOISY_SHOWN, *NOISY_SHOWN, "ms", "+0.0", "same"],
+        ["x:", "training", "/", "y", "1", "(1..1)", "1.5", "(1.5..1.5)", "ratio", "+50.0", "worse"],
+        [
+            *("x:", "training_share", "/", "z", "0.9", "(0.9..0.9)", "0.6", "(0.6..0.6)"),
+            *("ratio", "+50.0", "worse"),
+        ],
     ]
     assert code == 1
-    # Ratios to what the other does not have are not what was lost.
-    assert ["2", "result(s)", "worse", "by", "more", "than", "40", "%,", "0", "lost"] in lines
+    assert ["2", "result(s)", "worse", "by", "more", "than", "40", "%,", "1", "lost"] in lines
+
+
+def test_a_ratio_that_is_lost_is_too_much(capsys, tmp_path):
+    ours = Row.of("x", "training", "ms", STEADY)
+    write_rows(tmp_path / "a.csv", ours, Row.ratio("x", "training", STEADY, "y", STEADY))
+    write_rows(tmp_path / "b.csv", ours)
+    assert compared(capsys, tmp_path)[0] == 0
+    code, lines = compared(capsys, tmp_path, "--fail-above", "1000")
+    assert code == 1
+    assert lines[2] == ["x:", "training", "/", "y", "1", "(1..1)", "-", "ratio", "lost"]
+    # What is new is no loss.
+    assert cli.main(["benchmark", "compare", "b.csv", "a.csv", "--fail-above", "0"]) == 0
 
 
 def test_ratios_of_rates_are_better_where_they_are_larger(capsys, tmp_path):
@@ -127,7 +177,7 @@ def test_a_result_that_is_lost_is_too_much(capsys, tmp_path):
     assert compared(capsys, tmp_path)[0] == 0
     code, lines = compared(capsys, tmp_path, "--fail-above", "1000")
     assert code == 1
-    assert lines[2] == ["y", "10.1", "-", "ms", "lost"]
+    assert lines[2] == ["y:", "training", *STEADY_SHOWN, "-", "ms", "lost"]
     said = [" ".join(line) for line in lines]
     assert "y: out of memory: no" in said
     assert "0 result(s) worse by more than 1000 %, 1 lost" in said
@@ -186,7 +236,7 @@ values = st.floats(0.1, 1e4)
 
 @given(before=values, after=values, is_rate=st.booleans())
 def test_a_change_back_undoes_a_change(before, after, is_rate):
-    first, second = (Value(value, value, value, 9, "", is_rate) for value in (before, after))
+    first, second = (Value(value, (value, value), "", is_rate) for value in (before, after))
     there, back = Change("x", first, second), Change("x", second, first)
     assert math.isclose((1 + there.percent / 100) * (1 + back.percent / 100), 1, rel_tol=1e-9)
     if before != after:

@@ -169,4 +169,7 @@ def test_ctrl_c_reports_the_conversions_so_far(capsys, tmp_path, monkeypatch):
     out = tmp_path / "x.csv"
     assert cli.main(["benchmark", "conversion", "--model", NAME, "--out", str(out)]) == 130
     assert len({line["contender"] for line in results_file.read_csv(out)}) == 3
-    assert "interrupted: this was measured so far" in capsys.readouterr().out
+    assert (
+        "interrupted after 0 of 5 rounds of conversion, s: this was measured"
+        in capsys.readouterr().out
+    )

@@ -14,9 +14,12 @@ from shimzoo.tools.benchmark import (
     input_speed,
     input_worker,
     photographs,
+    results_file,
+    rows,
     textbook_input,
 )
 from shimzoo.tools.benchmark.input_settings import InputSettings, Step
+from shimzoo.tools.benchmark.rows import Row
 from shimzoo.training import preprocessing
 from shimzoo.training.datasets import load_dataset
 
@@ -177,20 +180,22 @@ def test_a_step_on_the_cpu_shares_the_cores_with_its_input():
 
 def test_the_step_of_a_file_of_throughput(tmp_path):
     path = tmp_path / "x.csv"
-    header = "measure,against,stage,median,batch_size,image_size,gpu,git_commit"
-    lines = [
-        "training,native,shimmed,0.9,8,299,,x",
-        "training,,,700.0,8,299,,x",
-        "training,,native,500,8,299,{gpu},x",
+    sizes = {"batch_size": 8, "image_size": 299}
+    ratio = Row.ratio("shimmed", "training", [0.9], "native", [1.0])
+    steps = [
+        Row.of(name, "training", "ms", [time]) for name, time in (("keras", 700.0), ("n", 500.0))
     ]
     for gpu in ("", "NVIDIA"):
-        path.write_text("\n".join([header, *lines]).format(gpu=gpu))
+        facts = {"keras": {"gpu": gpu, **sizes}, "n": {"stage": "native", "gpu": gpu, **sizes}}
+        facts["shimmed"] = facts["n"]
+        lines = rows.lines([ratio, *steps], "throughput", facts)
+        results_file.write_csv(path, lines, results_file.origin())
         assert Step.measured(path, 299) == Step(500.0, 8, is_on_gpu=bool(gpu))
     with pytest.raises(
         ValueError, match=r"image_size=224, and the step .* takes images of 299 pix"
     ):
         Step.measured(path, 224)
-    path.write_text("\n".join([header, lines[0]]))
+    results_file.write_csv(path, lines[:1], results_file.origin())
     with pytest.raises(ValueError, match="has no training step of the zoo's"):
         Step.measured(path, 299)
 

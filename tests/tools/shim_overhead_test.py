@@ -111,7 +111,7 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
     with out.open() as file:
         found = values(list(csv.DictReader(file)), "eager_inference")
     assert found == {("shimmed", ""): 2.0, ("shimmed", "plain"): 0.5, ("plain", ""): 2.0}
-    assert "interrupted: this was measured so far" in capsys.readouterr().out
+    assert "interrupted before it began: this was measured so far" in capsys.readouterr().out
 
 
 def test_targets_hold_for_the_net_and_the_size_that_they_are_of():

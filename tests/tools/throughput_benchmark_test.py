@@ -3,6 +3,7 @@
 import csv
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -63,8 +64,14 @@ def test_a_run_writes_times_ratios_shares_and_what_they_depend_on(capsys, tmp_pa
     )
     assert first["tensorflow"].startswith("2.")
     assert float(first["images_per_second"]) == pytest.approx(2e3 / float(first["median"]))
-    assert float(first["low"]) <= float(first["median"]) <= float(first["high"])
+    assert float(first["q1"]) <= float(first["median"]) <= float(first["q3"])
+    assert first["low"] == first["high"] == ""  # Of two rounds nobody knows.
     assert "jit_compile: none" in " ".join(out.split())
+    # Of each model's two steps, and of nothing else.
+    rates = [line.split()[1] for line in out.splitlines() if line.split()[:1] == ["images/s"]]
+    written = [line["images_per_second"] for line in lines if line["images_per_second"]]
+    assert len(rates) == len(written) == 4
+    assert [float(rate) for rate in rates] == pytest.approx([*map(float, written)], rel=0.01)
 
 
 @pytest.mark.large
@@ -139,7 +146,9 @@ def test_native_models_are_measured_where_there_is_no_tensorflow(tmp_path):
     assert {line["tensorflow"] for line in lines} == {""}
 
 
-def test_a_contender_that_fails_is_a_row_and_the_others_are_measured(capsys, tmp_path, monkeypatch):
+@pytest.fixture
+def failing_native(monkeypatch):
+    """Lets the native model fail as it is built."""
     start = throughput.started
 
     def started(entry, given):
@@ -149,12 +158,28 @@ def test_a_contender_that_fails_is_a_row_and_the_others_are_measured(capsys, tmp
         return Contender.started(entry.name, [throughput.sys.executable, "-c", program], {})
 
     monkeypatch.setattr(throughput, "started", started)
-    options = ["--contender", "native", "--phase", "inference"]
+
+
+@pytest.mark.usefixtures("failing_native")
+def test_a_contender_that_fails_is_a_row_and_the_others_are_measured(capsys, tmp_path):
+    options = ["--contender", "keras_applications", "--phase", "inference"]
     lines, out = measured(capsys, tmp_path / "x.csv", *options, code=1)
-    assert set(values(lines, "inference")) == {("matrix_product", "")}
+    keras = ("keras_applications", "")
+    assert set(values(lines, "inference")) == {keras, ("matrix_product", "")}
     [line] = [line for line in lines if line["contender"] == "native"]
     assert line["note"].startswith("out of memory: ")
     assert "native: out of memory: " in out
+
+
+@pytest.mark.usefixtures("failing_native")
+def test_without_a_model_nothing_is_measured(capsys, tmp_path):
+    out = tmp_path / "x.csv"
+    arguments = [*TOY, "--contender", "native", "--out", str(out)]
+    assert cli.main(["benchmark", "throughput", *arguments]) == 1
+    assert not out.exists()
+    shown = capsys.readouterr().out
+    assert "native: out of memory: " in shown
+    assert f"nothing was measured: '{out}' is not written" in shown
 
 
 @pytest.mark.large
@@ -176,7 +201,8 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
     assert ("native", "") in values(lines, "inference")
     assert not values(lines, "inference_first")
     assert {line["tensorflow"] for line in lines} != {""}
-    assert "interrupted: this was measured so far" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "after 0 of 2 rounds of tracing + first, inference, ms: this was measured" in out
 
 
 @pytest.mark.parametrize(
@@ -201,6 +227,10 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
         (["--option", "num_classes=10"], "leave the option num_classes out"),
         (["--image-size", "31"], "image_size=31: resnet_v1_50 takes images of 32 pixels or more"),
         (["--threads", "9999"], "threads=9999, and this process may use"),
+        (
+            ["--stage", "shimmed", "--backend", "jax"],
+            "shimmed can't be measured: runs on TensorFlow",
+        ),
         (["--out", "absent/x.csv"], "'absent/x.csv': No such file"),
     ],
 )
@@ -212,6 +242,15 @@ def test_bad_input_is_refused_in_one_line(capsys, tmp_path, monkeypatch, argumen
     assert err.count("\n") == 1
     assert words in err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_example_of_an_option_is_one(capsys):
+    assert cli.main(["benchmark", "throughput", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    [example] = re.findall(r"An option of the model, such as (\S+)\. ", shown)
+    options = ["--model", "inception_v3", "--option", example, "--rounds", "0"]
+    assert cli.main(["benchmark", "throughput", *options]) == 2
+    assert "rounds=0: must be 1 or more" in capsys.readouterr().err
 
 
 def test_nothing_is_timed_under_op_determinism(capsys, monkeypatch):

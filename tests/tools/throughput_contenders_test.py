@@ -118,8 +118,22 @@ def test_a_net_that_can_not_follow_an_option_is_not_compared(model, options, unl
     assert "keras_applications" in {entry.kind for entry in found}
 
 
+@pytest.mark.parametrize(("jit", "compiled"), [(None, ["native"]), (True, ...), (False, [])])
+def test_each_backend_decides_for_its_own_contenders_whether_they_are_compiled(jit, compiled):
+    given_settings = settings(jit_compile=jit)
+    others = ("native:tensorflow", "keras_applications:torch")
+    found = entries(given_settings, "native", "jax", others)[:3]
+    facts = {
+        entry.name: throughput_report.stage_and_backend(entry, given_settings) for entry in found
+    }
+    expected = list(facts) if compiled is ... else compiled
+    assert [name for name, fact in facts.items() if fact["jit_compile"]] == expected
+    [said, *_] = throughput_report.notes(given_settings, facts)
+    assert said.endswith(f"jit_compile: {', '.join(expected) or 'none'}")
+
+
 def test_a_quarter_of_the_width_is_no_targets():
-    row = Row.ratio("native", "training", [0.5], "keras_applications", [1.0])
+    row = Row.ratio("native", "training", [0.5] * 5, "keras_applications", [1.0] * 5)
     for options, outcome in (({}, "ok"), ({"depth_multiplier": 0.25}, "")):
         given_settings = settings(
             model="mobilenet_v1_1.0_224",
@@ -127,8 +141,13 @@ def test_a_quarter_of_the_width_is_no_targets():
             image_size=224,
             options=options,
         )
-        facts = {"native": throughput_report.sizes(given_settings) | {"threads": 2}}
-        [judged] = rows.judged([row], throughput_report.lines([row], facts, given_settings))
+        native = Entry.parse("native", "tensorflow")
+        facts = {
+            "native": throughput_report.sizes(given_settings)
+            | throughput_report.stage_and_backend(native, given_settings)
+            | {"threads": 2}
+        }
+        [judged] = rows.judged([row], throughput_report.lines([row], facts))
         assert judged.outcome == outcome
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import rich.console
 import rich.markup
 import rich.table
 
-from . import results_file
+from . import results_file, terminal
+from .measures import COUNTS, LEAST_ROUNDS, RATES, SIZES
 
 # What says which number it is, in any benchmark's file.
 _KEY = (
@@ -32,26 +32,26 @@ _KEY = (
     "replicas",
     "options",
 )
+_Key = tuple[str, ...]
 # What numbers depend on that are compared all the same, and a reader has to know.
 _CIRCUMSTANCES = (
     *("cpu", "cores", "threads", "gpu", "python"),
     *("tensorflow", "keras", "jax", "torch", "torchvision", "timm", "tf_slim", "git_commit"),
 )
-# Of these more is better, and of the ratios of such, and of shares of a ceiling.
-_RATES = ("images/s",)
+# Of a share of a ceiling more is better, as of rates and of their ratios.
 _SHARE = "_share"
-# Counted, and so the same in every run.
-_COUNTS = ("ops", "entries")
-# Taken once in a run. The most memory of a process that does the very same differed by up to 5 %
+# The most memory of a process that does the very same differed by up to 5 %
 # between runs (the matrix product's, 1110 to 1165 MiB); what calls leave behind, by half a MiB.
-_SIZES = ("MiB", "MB")
 _SIZE_NOISE, _LEAST_SIZE_NOISE = 0.05, 0.5
-# Of fewer values nobody knows how they scatter.
-_LEAST_ROUNDS = 3
 # The half width of a median's interval in interquartile ranges, over the root of the number of
 # values, so that two intervals that do not meet differ at about 95 %: McGill, Tukey and Larsen,
 # "Variations of box plots", The American Statistician 32 (1978).
 _NOTCH = 1.57
+_LEGEND = (
+    "%: + is worse and - is better, of the medians; of images/s and shares, of 1 over them",
+    "in brackets what is judged: a time's notch, a ratio's 95 % interval, what memory differs by "
+    f"from run to run; same: they meet; unclear: fewer than {LEAST_ROUNDS} rounds, which have none",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,19 +60,21 @@ class Value:
 
     Args:
         median: the median.
-        low: lower end of its interval.
-        high: upper end of its interval.
-        rounds: how many values it is of.
+        interval: the ends of its interval; None where its rounds are too few for one.
         unit: of the values.
         more_is_better: whether more of it is better.
     """
 
     median: float
-    low: float
-    high: float
-    rounds: int
+    interval: tuple[float, float] | None
     unit: str
     more_is_better: bool = False
+
+    def __str__(self) -> str:
+        median = f"{self.median:.4g}"
+        if self.interval is None or self.unit in COUNTS:
+            return median
+        return f"{median} ({self.interval[0]:.4g}..{self.interval[1]:.4g})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,10 +107,10 @@ class Change:
     @property
     def outcome(self) -> str:
         """Says "better" or "worse", "same" where the intervals meet, "unclear" for few rounds."""
-        is_of_few = min(self.before.rounds, self.after.rounds) < _LEAST_ROUNDS
-        if is_of_few and self.before.unit not in (*_COUNTS, *_SIZES):
+        if self.before.interval is None or self.after.interval is None:
             return "unclear"
-        if self.before.low <= self.after.high and self.after.low <= self.before.high:
+        (low, high), (other_low, other_high) = self.before.interval, self.after.interval
+        if low <= other_high and other_low <= high:
             return "same"
         return "worse" if self.percent > 0 else "better"
 
@@ -133,24 +135,24 @@ def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
         raise ValueError(f"fail_above={fail_above:g}: must be 0 or more, in percent.")
     lines = [results_file.read_csv(path) for path in (before, after)]
     values = [dict(_values(of_file)) for of_file in lines]
+    names = _names(values[0])
     changes = [
-        Change(_name(key, values[0]), values[0][key], values[1][key])
-        for key in values[0]
-        if key in values[1]
+        Change(names[key], values[0][key], values[1][key]) for key in values[0] if key in values[1]
     ]
     if not changes:
         raise ValueError(f"'{before}' and '{after}' have no result in common.")
-    # Ratios alone are of contenders that the other file does not have, whose numbers tell that.
-    alone = [
-        [key for key in one if key not in other and not key[_KEY.index("against")]]
-        for one, other in (values, values[::-1])
-    ]
+    alone = [[key for key in one if key not in other] for one, other in (values, values[::-1])]
     too_much = [
         change
         for change in changes
         if fail_above is not None and change.outcome == "worse" and change.percent > fail_above
     ]
-    notes = differences(*lines)
+    notes = [
+        f"'{path}' is of a run that was interrupted"
+        for path, of_file in zip((before, after), lines, strict=True)
+        if not results_file.is_complete(of_file)
+    ]
+    notes += differences(*lines)
     notes += [
         f"{len(keys)} result(s) only in '{path}'"
         for keys, path in zip(alone, (before, after), strict=True)
@@ -163,15 +165,15 @@ def run(before: Path, after: Path, fail_above: float | None = None) -> bool:
         notes.append(
             f"{len(too_much)} result(s) worse by more than {fail_above:g} %, {len(alone[0])} lost"
         )
-    console = rich.console.Console()
-    lost = [(_name(key, values[0]), values[0][key]) for key in alone[0]]
+    console = terminal.console()
+    lost = [(names[key], values[0][key]) for key in alone[0]]
     console.print(table(changes, lost))
-    for note in ("%: more time or memory after, of the medians; same: intervals meet", *notes):
+    for note in (*_LEGEND, *notes):
         console.print(note, markup=False, highlight=False)
     return not too_much and (fail_above is None or not lost)
 
 
-def _values(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[tuple[str, ...], Value]]:
+def _values(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[_Key, Value]]:
     """The numbers of a file by what says which they are; without what was not taken.
 
     Ratios of counts and sizes are left out, which say no more than these.
@@ -179,36 +181,45 @@ def _values(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[tuple[str, ...
     units = {line["measure"]: line["unit"] for line in lines if not line.get("against")}
     for line in lines:
         unit = units.get(line["measure"], line["unit"])
-        if not line.get("median") or (line.get("against") and unit in (*_COUNTS, *_SIZES)):
+        if not line.get("median") or (line.get("against") and unit in (*COUNTS, *SIZES)):
             continue
         key = tuple(line.get(name, "") for name in _KEY)
-        more_is_better = unit in _RATES or line["measure"].endswith(_SHARE)
-        median, rounds = float(line["median"]), int(line["rounds"])
-        low, high = _interval(line, median, rounds)
-        yield key, Value(median, low, high, rounds, line["unit"], more_is_better)
+        more_is_better = unit in RATES or line["measure"].endswith(_SHARE)
+        yield key, Value(float(line["median"]), _interval(line), line["unit"], more_is_better)
 
 
-def _interval(line: Mapping[str, str], median: float, rounds: int) -> tuple[float, float]:
-    """What a number's interval must not meet for another to differ from it."""
-    if line.get("against"):
-        return float(line["low"]), float(line["high"])
-    half = 0.0
-    if line["unit"] in _SIZES:  # Each of two numbers has half of what both may differ by.
+def _interval(line: Mapping[str, str]) -> tuple[float, float] | None:
+    """What a number's interval must not meet for another to differ from it; None for few rounds."""
+    median, rounds = float(line["median"]), int(line["rounds"])
+    if line["unit"] in COUNTS:
+        return median, median
+    if line["unit"] in SIZES:  # Each of two numbers has half of what both may differ by.
         half = max(_LEAST_SIZE_NOISE, _SIZE_NOISE * median) / 2
-    elif line["unit"] not in _COUNTS:
-        half = _NOTCH * (float(line["q3"]) - float(line["q1"])) / math.sqrt(rounds)
+        return median - half, median + half
+    ends = [line[name] for name in (("low", "high") if line["against"] else ("q1", "q3"))]
+    if rounds < LEAST_ROUNDS or not all(ends):
+        return None
+    first, last = map(float, ends)
+    if line["against"]:
+        return first, last
+    half = _NOTCH * (last - first) / math.sqrt(rounds)
     return median - half, median + half
 
 
-def _name(key: tuple[str, ...], all_keys: Mapping[tuple[str, ...], Value]) -> str:
-    """What a number is called: what of its key is not the same for all of the file."""
-    against = _KEY.index("against")
-    telling = [
-        f"/ {part}" if index == against else part
-        for index, part in enumerate(key)
-        if part and len({other[index] for other in all_keys}) > 1
-    ]
-    return " ".join(telling) or key[_KEY.index("measure")]
+def _names(keys: Iterable[_Key]) -> dict[_Key, str]:
+    """What numbers are called: whose, of what, to whose, and what else tells them apart."""
+    groups: dict[str, list[_Key]] = {}
+    for key in keys:
+        named = dict(zip(_KEY, key, strict=True))
+        against = f" / {named['against']}" if named["against"] else ""
+        groups.setdefault(f"{named['contender']}: {named['measure']}{against}", []).append(key)
+    found = {}
+    for name, alike in groups.items():
+        telling = [place for place in range(len(_KEY)) if len({key[place] for key in alike}) > 1]
+        for key in alike:
+            others = [f"{_KEY[place]}={key[place] or 'none'}" for place in telling]
+            found[key] = f"{name} ({', '.join(others)})" if others else name
+    return found
 
 
 def differences(
@@ -241,12 +252,12 @@ def table(changes: Sequence[Change], lost: Sequence[tuple[str, Value]] = ()) -> 
     for change in changes:
         report.add_row(
             rich.markup.escape(change.name),
-            f"{change.before.median:.4g}",
-            f"{change.after.median:.4g}",
+            str(change.before),
+            str(change.after),
             change.before.unit,
             f"{change.percent:+.1f}",
             change.outcome,
         )
     for name, value in lost:
-        report.add_row(rich.markup.escape(name), f"{value.median:.4g}", "-", value.unit, "", "lost")
+        report.add_row(rich.markup.escape(name), str(value), "-", value.unit, "", "lost")
     return report

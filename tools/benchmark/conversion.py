@@ -62,7 +62,8 @@ class Conversion(Measuring):
     def measure(self, rounds: int) -> None:
         """As in the base class."""
         with contextlib.ExitStack() as stack:
-            progress = stack.enter_context(Progress(len(FILES) + rounds * len(self._pairs)).shown())
+            self.progress = Progress(len(FILES) + rounds * len(self._pairs))
+            progress = stack.enter_context(self.progress.shown())
             folder = Path(
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="shimzoo-benchmark-"))
             )
@@ -72,8 +73,9 @@ class Conversion(Measuring):
                 self._make(format, source)
                 progress.advance()
             numbered = range(1, rounds + 1)
+            progress.now(TITLES["conversion"], rounds)
             for number, order in zip(numbered, orders(self.subjects), strict=False):
-                progress.now(f"round {number} of {rounds}")
+                progress.begin_round(number)
                 for name in order:
                     if name not in self._failures:
                         self._convert(name, sources[self._pairs[name][0]], folder)

@@ -171,6 +171,7 @@ def interleaved(
     advance: Callable[[], None],
     samples: dict[str, list[float]],
     failures: dict[str, str],
+    begin_round: Callable[[int], None] = lambda number: None,
 ) -> None:
     """Runs a task of all contenders in turns, each round in another order.
 
@@ -186,12 +187,14 @@ def interleaved(
         samples: gets, by contender's name, the numbers, one a round.
         failures: gets, by contender's name, why one that failed is left out from then on; those
             that are in it already are left out from the start.
+        begin_round: called before each round with its number, from 1 on behind the warm-up's.
     """
     samples.update({contender.name: [] for contender in contenders})
-    numbered = range(-warm_up_rounds, rounds)
+    numbered = range(1 - warm_up_rounds, rounds + 1)
     for number, order in zip(numbered, orders(contenders), strict=False):
+        begin_round(number)
         for contender in order:
             value = ask_unless_failed(contender, task, failures)
-            if value is not None and number >= 0:
+            if value is not None and number > 0:
                 samples[contender.name].append(value)
             advance()

@@ -107,8 +107,9 @@ class Step:
             ValueError: it has no training step, or one of other images.
         """
         for line in results_file.read_csv(path):
-            is_step = line.get("measure") == "training" and not line["against"]
-            if not (is_step and line["stage"] and line["median"]):
+            is_step = line["measure"] == "training" and not line["against"]
+            needed = ("stage", "median", "batch_size", "image_size")
+            if not (is_step and all(line.get(name) for name in needed)):
                 continue
             if int(line["image_size"]) != image_size:
                 raise ValueError(

@@ -58,7 +58,8 @@ class InputSpeed(Measuring):
         self._samples: dict[str, dict[str, list[float]]] = {}
         reasons = {name: settings.hindrance(name) for name in (OURS, TEXTBOOK)}
         # Why a contender is left out, from the start or from a failure on.
-        self._failures = {name: why for name, why in reasons.items() if why is not None}
+        self.hindered = {name: why for name, why in reasons.items() if why is not None}
+        self._failures = dict(self.hindered)
         self.facts = {name: _sizes(settings) for name in (OURS, TEXTBOOK)}
 
     def measure(self, rounds: int) -> None:
@@ -72,7 +73,8 @@ class InputSpeed(Measuring):
             runs = (rounds + WARM_UP_ROUNDS) * sum(
                 _has(name, measure) for name in names for measure in MEASURES
             )
-            progress = stack.enter_context(Progress(runs + len(names)).shown())
+            self.progress = Progress(runs + len(names))
+            progress = stack.enter_context(self.progress.shown())
             contenders = [stack.enter_context(started(name, settings, folder)) for name in names]
             progress.now("opening the dataset")
             for contender in contenders:
@@ -80,7 +82,7 @@ class InputSpeed(Measuring):
                 self.facts[contender.name] |= facts or {}
                 progress.advance()
             for measure in MEASURES:
-                progress.now(TITLES[measure])
+                progress.now(TITLES[measure], rounds)
                 interleaved(
                     [contender for contender in contenders if _has(contender.name, measure)],
                     measure,
@@ -89,6 +91,7 @@ class InputSpeed(Measuring):
                     progress.advance,
                     self._samples.setdefault(measure, {}),
                     self._failures,
+                    progress.begin_round,
                 )
 
     def rows(self) -> list[Row]:

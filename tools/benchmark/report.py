@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import rich.console
 import rich.table
 
-from .rows import RATIO, Row
+from .measures import LEAST_ROUNDS, RATIO
+from .rows import Row
 
-_COLUMNS = ("", "median", "quartiles", "95 %", "target", "")
+_COLUMNS = ("", "median", "quartiles", "95 %", "n", "target", "")
 
 
 def show(
@@ -35,13 +36,21 @@ def show(
             report.add_row(f"[bold]{titles[row.measure]}[/]")
         follows = (row.measure, row.contender) == (last.measure, last.contender)
         report.add_row(f"    / {row.against}" if follows else f"  {row.contender}", *_cells(row))
+        if (rates := row.images_per_second) is not None:
+            median, q1, q3 = map(_three_digits, rates)
+            report.add_row("    images/s", median, f"{q1}..{q3}")
         last = row
-    console.print(report)
     said = list(notes)
+    if any(row.summary is not None for row in rows):
+        console.print(report)
+        said.insert(0, "n: rounds")
     if any(row.unit == RATIO for row in rows):
-        said.insert(0, "/: ratio to another's within a round, median and interval over the rounds")
+        said.insert(1, "/: ratio to another's within a round, median and interval over the rounds")
     if any(row.outcome == "unclear" for row in rows):
-        said.append("unclear: the target lies within the 95 % interval, and more rounds may tell")
+        said.append(
+            "unclear: the target lies within the 95 % interval, or there are fewer than "
+            f"{LEAST_ROUNDS} rounds, which have none; more rounds may tell"
+        )
     said += dict.fromkeys(f"{row.contender}: {row.note}" for row in rows if row.note)
     for note in said:
         console.print(note, markup=False, highlight=False)
@@ -54,12 +63,16 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         _number(row, found.median),
         f"{_number(row, found.q1)}..{_number(row, found.q3)}",
-        f"{_number(row, found.low)}..{_number(row, found.high)}",
+        f"{_number(row, found.low)}..{_number(row, found.high)}" if row.has_interval else "-",
+        str(row.rounds),
         "" if row.bound is None else str(row.bound),
         row.outcome,
     )
 
 
 def _number(row: Row, value: float) -> str:
-    digits = 3 if row.against else max(0, 3 - len(f"{abs(value):.0f}"))
-    return f"{value:.{digits}f}"
+    return f"{value:.3f}" if row.against else _three_digits(value)
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.{max(0, 3 - len(f'{abs(value):.0f}'))}f}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import io
 import itertools
+import math
 import os
 import shlex
 import sys
@@ -14,7 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from ...training import provenance, publishing
-from . import machine
+from . import machine, measures
+
+# Columns that all files have.
+_NEEDED = {
+    *("benchmark", "contender", "measure", "unit", "against", "rounds"),
+    *("median", "q1", "q3", "low", "high"),
+    *("date", "git_commit", "command", "cpu", "cores"),
+}
+_WHOLE_NUMBERS = ("rounds", "batch_size", "image_size")
+_NUMBERS = ("median", "q1", "q3", "low", "high", "images_per_second")
 
 
 def check_writable(path: Path) -> None:
@@ -59,7 +70,7 @@ def write_csv(path: Path, results: Sequence[Mapping[str, Any]], common: Mapping[
     columns = list(dict.fromkeys([*itertools.chain.from_iterable(results), *common]))
     is_a_file = path.is_file() or not path.exists()  # And no device, which can't be replaced.
     whole = publishing.published(path.resolve()) if is_a_file else contextlib.nullcontext(path)
-    with whole as written, written.open("w", newline="") as file:
+    with whole as written, written.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()
         writer.writerows(dict(common) | dict(result) for result in results)
@@ -68,15 +79,80 @@ def write_csv(path: Path, results: Sequence[Mapping[str, Any]], common: Mapping[
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Reads the lines of such a file, by column's name.
 
+    What has a median has one that is finite, above 0 where it is a time, a rate or a ratio of such.
+
     Raises:
         OSError: it can't be read.
-        ValueError: it is none of these files.
+        ValueError: it is none of these files, or damaged; the message says where.
     """
+    refusal = f"'{path}' holds no results: give a file that a benchmark's --out wrote."
     try:
-        with path.open(newline="") as file:
-            lines = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error):
-        lines = []
-    if not lines or not {"measure", "git_commit"} <= lines[0].keys() or None in lines[0]:
-        raise ValueError(f"'{path}' holds no results: give a file that a benchmark's --out wrote.")
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise ValueError(refusal) from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines = []
+    try:
+        columns = next(reader, [])
+        if not _NEEDED.issubset(columns):
+            raise ValueError(refusal)
+        for fields in filter(None, reader):
+            if (damage := _damage(columns, fields)) is not None:
+                raise ValueError(f"'{path}', line {reader.line_num}, {damage}.")
+            lines.append(dict(zip(columns, fields, strict=True)))
+    except csv.Error as error:
+        raise ValueError(f"'{path}', line {reader.line_num}: {error}.") from None
+    if not lines:
+        raise ValueError(refusal)
+    if not text.endswith("\n"):
+        raise ValueError(
+            f"'{path}', line {reader.line_num}, column {columns[-1]}: the file ends within it."
+        )
     return lines
+
+
+def machine_of(line: Mapping[str, str]) -> str:
+    """What a line's number was measured on: the GPU, or the CPU with its cores."""
+    return line.get("gpu") or f"{line['cpu']}, {line['cores']} core(s)"
+
+
+def is_complete(lines: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a file's run came to its end; one whose file says nothing of it did."""
+    return all(line.get("complete") != "False" for line in lines)
+
+
+def _damage(columns: Sequence[str], fields: Sequence[str]) -> str | None:
+    """Says in which column a line of a file has what can't be; None where all is well."""
+    if len(fields) < len(columns):
+        return f"column {columns[len(fields)]}: the line ends before it"
+    if len(fields) > len(columns):
+        return f"column {columns[-1]}: the line goes on behind it"
+    line = dict(zip(columns, fields, strict=True))
+    is_measured = bool(line["median"])
+    for name in _WHOLE_NUMBERS:
+        least = int(name != "rounds" or is_measured)
+        value = line.get(name, "")
+        is_missing = not value and name == "rounds" and is_measured
+        is_other = value and not (value.isascii() and value.isdecimal() and int(value) >= least)
+        if is_missing or is_other:
+            return f"column {name}: '{value}' is no whole number of {least} or more"
+    must_be_positive = line["unit"] in (*measures.TIMES, *measures.RATES) or (
+        line["unit"] == measures.RATIO and line["measure"] not in measures.TAKEN_ONCE
+    )
+    for name in _NUMBERS:
+        value = line.get(name, "")
+        if value and not _is_finite(value):
+            return f"column {name}: '{value}' is no finite number"
+        if value and must_be_positive and float(value) <= 0:
+            return f"column {name}: '{value}' is not above 0"
+    for name, other in (("q1", "q3"), ("q3", "q1"), ("low", "high"), ("high", "low")):
+        if line[other] and not line[name]:
+            return f"column {name}: it is empty, and {other} is not"
+    return None
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

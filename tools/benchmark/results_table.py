@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from . import results_file
+from . import results_file, terminal
+from .measures import LEAST_ROUNDS, has_interval
 from .targets import ANY, TARGETS, Target
 
 FOLDER = Path("docs", "results")
@@ -16,7 +17,8 @@ END = "<!-- end of what it made -->"
 _HEADER = ("what", "target", "measured", "file")
 _KEY = (
     "Measured: the median and its 95 % interval, of which all (ok), none (missed) or a part "
-    "(unclear) is as the target asks."
+    f"(unclear) is as the target asks; fewer than {LEAST_ROUNDS} rounds are unclear. What a run "
+    "takes once, as memory and growth, is judged as it is."
 )
 
 Lines = Sequence[Mapping[str, str]]
@@ -24,7 +26,7 @@ Contents = Mapping[Path, Lines]
 
 
 def run(files: Sequence[Path], page: Path | None = None) -> None:
-    """Prints the table, or puts it into a page.
+    """Prints the table, or puts it into a page, and names files that add nothing to it.
 
     Args:
         files: files of results; none for all of `docs/results/` in this folder.
@@ -42,10 +44,28 @@ def run(files: Sequence[Path], page: Path | None = None) -> None:
             f"There is no file of results in '{FOLDER}' here: name some, or go to where it is."
         )
     made = table(files)
+    for path in _without_targets(files):
+        terminal.console(stderr=True).print(
+            f"'{path}' has the number of no target: each names the command that measures it",
+            markup=False,
+            highlight=False,
+        )
     if page is None:
         print(made)
         return
     page.write_text(put(made, page.read_text(encoding="utf-8"), str(page)), encoding="utf-8")
+
+
+def _without_targets(files: Iterable[Path]) -> list[Path]:
+    return [
+        path
+        for path in files
+        if not any(
+            target.is_of(line) and line["median"]
+            for line in results_file.read_csv(path)
+            for target in TARGETS
+        )
+    ]
 
 
 def put(made: str, page: str, name: str) -> str:
@@ -100,7 +120,10 @@ def _row(target: Target, contents: Contents) -> tuple[str, str, str, str]:
         line = min(lines, key=lambda of_one: worst_first(float(of_one["median"])))
     measured = _value(line)
     if target.bound is not None:  # As it is today, not as it was when the file was written.
-        outcome = target.bound.judge(*(float(line[name]) for name in ("low", "high")))
+        ends = (float(line[name] or "nan") for name in ("low", "high"))
+        outcome = target.bound.outcome(
+            line["measure"], int(line["rounds"]), float(line["median"]), *ends
+        )
         measured += f": {outcome}"
     if target.contender == ANY:
         measured += f" ({line['contender']})"
@@ -126,7 +149,10 @@ def _file_of(target: Target, contents: Contents) -> tuple[Path, Lines] | None:
 
 def _is_made_by(command: str, line: Mapping[str, str]) -> bool:
     """Whether a line's file is from a command, wherever it was written to and drawn or not."""
-    words = shlex.split(line["command"])
+    try:
+        words = shlex.split(line["command"])
+    except ValueError:  # No command line, and so not this one.
+        return False
     if "--out" in words:
         place = words.index("--out")
         del words[place : place + 2]
@@ -135,14 +161,17 @@ def _is_made_by(command: str, line: Mapping[str, str]) -> bool:
 
 
 def _value(line: Mapping[str, str]) -> str:
-    median, low, high = (float(line[name]) for name in ("median", "low", "high"))
     digits = 3 if line["unit"] == "ratio" else 1
-    return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    median = f"{float(line['median']):.{digits}f}"
+    if not (line["low"] and has_interval(line["measure"], int(line["rounds"]))):
+        return median
+    return f"{median} ({float(line['low']):.{digits}f} to {float(line['high']):.{digits}f})"
 
 
 def _origin(path: Path, lines: Lines) -> str:
     first = lines[0]
-    machine = first.get("gpu") or f"{first['cpu']}, {first['cores']} core(s)"
+    machine = results_file.machine_of(first)
     digits, dash, changed = (first["git_commit"] or "no commit").partition("-")
     commit = f"{digits[:12]}{dash}{changed}"
-    return f"- `{path.name}`: `{first['command']}`, {first['date'][:10]}, {machine}, {commit}"
+    made = f"- `{path.name}`: `{first['command']}`, {first['date'][:10]}, {machine}, {commit}"
+    return made if results_file.is_complete(lines) else f"{made}; interrupted before its end"

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import targets
+from .measures import RATIO, has_interval
 from .summary import Summary
 from .targets import Bound
-
-RATIO = "ratio"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Row:
         summary: what came out; None where nothing did.
         bound: what it is to be; None: nothing is asked.
         note: why there is no number, or not of all rounds.
+        images: in the step whose milliseconds it has; 0 where they are no step's.
     """
 
     contender: str
@@ -36,14 +36,21 @@ class Row:
     summary: Summary | None = None
     bound: Bound | None = None
     note: str = ""
+    images: int = 0
 
     @classmethod
     def of(
-        cls, contender: str, measure: str, unit: str, sample: Sequence[float], note: str = ""
+        cls,
+        contender: str,
+        measure: str,
+        unit: str,
+        sample: Sequence[float],
+        note: str = "",
+        images: int = 0,
     ) -> Row:
         """The row of a sample of one number or more."""
         summary = Summary.of(sample)
-        return cls(contender, measure, unit, rounds=len(sample), summary=summary, note=note)
+        return cls(contender, measure, unit, "", len(sample), summary, None, note, images)
 
     @classmethod
     def ratio(
@@ -62,17 +69,37 @@ class Row:
     def outcome(self) -> str:
         """Says "ok", "missed", or nothing where nothing is asked or measured.
 
-        "unclear" is a value whose interval holds the bound, so that the rounds do not tell.
+        "unclear" is a value whose interval holds the bound, or that too few rounds have for one.
         """
         if self.bound is None or self.summary is None:
             return ""
-        return self.bound.judge(self.summary.low, self.summary.high)
+        found = self.summary
+        return self.bound.outcome(self.measure, self.rounds, found.median, found.low, found.high)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the ends of its interval are told."""
+        return self.summary is not None and has_interval(self.measure, self.rounds)
+
+    @property
+    def images_per_second(self) -> tuple[float, float, float] | None:
+        """Of the step whose times it has, at their median and quartiles; None for other rows.
+
+        Returns:
+            The median, the lower and the upper quartile, in images/s.
+        """
+        if self.summary is None or not self.images:
+            return None
+        found, thousand = self.summary, 1e3 * self.images
+        return thousand / found.median, thousand / found.q3, thousand / found.q1
 
     def line(self) -> dict[str, Any]:
         """The row as a line of a CSV file; empty where there is nothing."""
-        summary = dict.fromkeys(("median", "q1", "q3", "low", "high"), "")
+        summary: dict[str, Any] = dict.fromkeys(("median", "q1", "q3", "low", "high"), "")
         if self.summary is not None:
             summary = dataclasses.asdict(self.summary)
+        if not self.has_interval:
+            summary |= {"low": "", "high": ""}
         return {
             "contender": self.contender,
             "measure": self.measure,

@@ -84,7 +84,8 @@ class ShimOverhead(Measuring):
         self._settings = settings
         reasons = {name: hindrance(name, settings.model) for name in CONTENDERS}
         # Why a contender is left out, from the start or from a failure on.
-        self._failures = {name: why for name, why in reasons.items() if why is not None}
+        self.hindered = {name: why for name, why in reasons.items() if why is not None}
+        self._failures = dict(self.hindered)
         self._samples: dict[str, dict[str, list[float]]] = {}
         known = {
             "model": settings.model,
@@ -104,7 +105,8 @@ class ShimOverhead(Measuring):
         runs = sum(len(_that_have(measure, names)) for measure in TIMES)
         total = 2 * len(names) + runs * (WARM_UP_ROUNDS + rounds)
         with contextlib.ExitStack() as stack:
-            progress = stack.enter_context(Progress(total).shown())
+            self.progress = Progress(total)
+            progress = stack.enter_context(self.progress.shown())
             contenders = [stack.enter_context(started(name, self._settings)) for name in names]
             progress.now("building the models")
             for contender in contenders:
@@ -117,7 +119,7 @@ class ShimOverhead(Measuring):
                 # which ends those that do not compile.
                 if measure == "tracing":
                     self._measure_sizes(contenders, progress)
-                progress.now(TITLES[measure])
+                progress.now(TITLES[measure], rounds)
                 interleaved(
                     [one for one in contenders if one.name in _that_have(measure, names)],
                     measure,
@@ -126,10 +128,11 @@ class ShimOverhead(Measuring):
                     progress.advance,
                     self._samples.setdefault(measure, {}),
                     self._failures,
+                    progress.begin_round,
                 )
 
     def _measure_sizes(self, contenders: Sequence[Contender], progress: Progress) -> None:
-        progress.now("sizes, and many calls of a small layer")
+        progress.now("taking sizes, and calling a small layer often")
         for contender in contenders:
             for measure in SIZES:
                 value = ask_unless_failed(contender, measure, self._failures)

@@ -40,13 +40,15 @@ class StartUp(Measuring):
 
     def measure(self, rounds: int) -> None:
         """As in the base class."""
-        with Progress((_WARM_UP_ROUNDS + rounds) * len(COMMANDS)).shown() as progress:
-            progress.now(self.titles[MEASURE])
-            numbered = range(-_WARM_UP_ROUNDS, rounds)
+        self.progress = Progress((_WARM_UP_ROUNDS + rounds) * len(COMMANDS))
+        with self.progress.shown() as progress:
+            progress.now(self.titles[MEASURE], rounds)
+            numbered = range(1 - _WARM_UP_ROUNDS, rounds + 1)
             for number, order in zip(numbered, orders(tuple(COMMANDS)), strict=False):
+                progress.begin_round(number)
                 for name in order:
                     if name not in self._failures:
-                        self._start(name, is_noted=number >= 0)
+                        self._start(name, is_noted=number > 0)
                     progress.advance()
 
     def _start(self, name: str, is_noted: bool) -> None:

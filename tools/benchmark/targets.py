@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from .measures import TAKEN_ONCE, has_interval
+
 # In a target's place for a contender: of each of them the same is asked.
 ANY = "*"
 # What targets are about that say nothing else: two cores, no GPU, the model as it is by default.
@@ -35,6 +37,20 @@ class Bound:
             return "ok"
         is_missed = high < self.limit if self.at_least else low > self.limit
         return "missed" if is_missed else "unclear"
+
+    def outcome(self, measure: str, rounds: int, median: float, low: float, high: float) -> str:
+        """Says of a measured value "ok" or "missed", or "unclear" where that is not known.
+
+        Args:
+            measure: what was measured.
+            rounds: how often.
+            median: the value.
+            low: lower end of its interval.
+            high: upper end.
+        """
+        if measure in TAKEN_ONCE:
+            return self.judge(median, median)
+        return self.judge(low, high) if has_interval(measure, rounds) else "unclear"
 
     def worst_first(self, value: float) -> float:
         """A key that sorts values, the one furthest from what it is to be first."""

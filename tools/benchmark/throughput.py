@@ -49,7 +49,7 @@ class Throughput(Measuring):
         self.subjects = [entries[0].name]
         self._settings = settings
         self._entries = entries
-        self._hindered = {
+        self.hindered = {
             entry.name: why for entry in entries if (why := entry.hindrance(settings)) is not None
         }
         self._failures: dict[str, str] = {}
@@ -58,14 +58,16 @@ class Throughput(Measuring):
         self._multiply_adds: dict[str, int] = {}
         known = throughput_report.sizes(settings)
         self.facts = {
-            entry.name: {**known, **throughput_report.stage_and_backend(entry)} for entry in entries
+            entry.name: {**known, **throughput_report.stage_and_backend(entry, settings)}
+            for entry in entries
         }
 
     def measure(self, rounds: int) -> None:
         """As in the base class."""
-        taking_part = [entry for entry in self._entries if entry.name not in self._hindered]
+        taking_part = [entry for entry in self._entries if entry.name not in self.hindered]
         with contextlib.ExitStack() as stack:
-            progress = stack.enter_context(Progress(self._steps(taking_part, rounds)).shown())
+            self.progress = Progress(self._steps(taking_part, rounds))
+            progress = stack.enter_context(self.progress.shown())
             settings = self._settings
             if settings.real_input:
                 from . import photographs
@@ -80,7 +82,9 @@ class Throughput(Measuring):
                 self._ask_what_it_is(contender)
                 progress.advance()
             for measure, times, warm_up in self._plan(rounds):
-                progress.now(self.titles[measure])
+                if not self._is_a_model_left(contenders):
+                    return  # And no time for the matrix product alone.
+                progress.now(self.titles[measure], times)
                 interleaved(
                     self._of_measure(measure, contenders),
                     measure,
@@ -89,12 +93,18 @@ class Throughput(Measuring):
                     progress.advance,
                     self._samples.setdefault(measure, {}),
                     self._failures,
+                    progress.begin_round,
                 )
-            progress.now(self.titles["memory"])
+            progress.now("reading how much memory was in use")
             for contender in contenders:
                 if (memory := ask_unless_failed(contender, "memory", self._failures)) is not None:
                     self._samples.setdefault("memory", {})[contender.name] = [memory]
                 progress.advance()
+
+    def _is_a_model_left(self, contenders: Sequence[Contender]) -> bool:
+        return any(
+            one.name != MATRIX_PRODUCT and one.name not in self._failures for one in contenders
+        )
 
     def _plan(self, rounds: int) -> list[tuple[str, int, int]]:
         """Measures, and how often each is taken and warmed up.
@@ -148,24 +158,29 @@ class Throughput(Measuring):
         found += self._times("memory", "MiB")
         measured = {row.contender for row in found}
         for entry in self._entries:
-            why = self._hindered.get(entry.name) or self._failures.get(entry.name)
+            why = self.hindered.get(entry.name) or self._failures.get(entry.name)
             if why and entry.name not in measured:
                 found += [Row(entry.name, phase, "ms", note=why) for phase in self._settings.phases]
         return sorted(found, key=lambda row: list(self.titles).index(row.measure))
 
     def notes(self) -> list[str]:
         """As in the base class."""
-        return throughput_report.notes(self._settings, self.facts)
+        measured = {name for taken in self._samples.values() for name in taken if taken[name]}
+        facts = {name: fact for name, fact in self.facts.items() if name in measured}
+        return throughput_report.notes(self._settings, facts)
 
     def lines(self, found: Sequence[Row]) -> list[dict[str, Any]]:
         """With images/s beside the time of a step."""
-        return throughput_report.lines(found, self.facts, self._settings)
+        return throughput_report.lines(found, self.facts)
 
     def _times(self, measure: str, unit: str = "ms") -> list[Row]:
         samples = {name: taken for name, taken in self._samples.get(measure, {}).items() if taken}
         found = []
         for name, taken in samples.items():
-            found.append(Row.of(name, measure, unit, taken, self._failures.get(name, "")))
+            is_step = unit == "ms" and not measure.endswith("_first") and name != MATRIX_PRODUCT
+            images = self._settings.batch_size if is_step else 0
+            note = self._failures.get(name, "")
+            found.append(Row.of(name, measure, unit, taken, note, images))
             if unit != "ms" or not self._is_of_the_zoo(name):
                 continue
             found += [
@@ -207,6 +222,7 @@ def started(entry: Entry, settings: Settings) -> contextlib.AbstractContextManag
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
+    settings = dataclasses.replace(settings, jit_compile=entry.compiles(settings))
     module = f"{__package__}.throughput_worker"
     arguments = [entry.kind, entry.backend, settings.to_json()]
     return Contender.started(entry.name, [sys.executable, "-m", module, *arguments], environment)

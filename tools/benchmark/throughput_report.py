@@ -32,7 +32,6 @@ def sizes(settings: Settings) -> dict[str, Any]:
         "batch_size": settings.batch_size,
         "image_size": settings.image_size,
         "precision": settings.precision,
-        "jit_compile": settings.jit_compile,
         "strategy": settings.strategy,
         "replicas": settings.replicas or "",
         "options": " ".join(f"{name}={value}" for name, value in settings.options.items()),
@@ -40,29 +39,27 @@ def sizes(settings: Settings) -> dict[str, Any]:
     }
 
 
-def stage_and_backend(entry: Entry) -> dict[str, Any]:
+def stage_and_backend(entry: Entry, settings: Settings) -> dict[str, Any]:
     """What a contender's numbers depend on, by column."""
     stage = entry.kind if entry.kind in models.STAGES else ""
-    return {"stage": stage, "backend": entry.backend}
+    return {
+        "stage": stage,
+        "backend": entry.backend,
+        "jit_compile": entry.compiles(settings),
+    }
 
 
-def lines(
-    found: Sequence[Row], facts: Mapping[str, Mapping[str, Any]], settings: Settings
-) -> list[dict[str, Any]]:
+def lines(found: Sequence[Row], facts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows as lines of the CSV file, with images/s beside the time of a step.
 
     Args:
         found: the rows.
         facts: by contender, what the numbers depend on.
-        settings: what was measured.
     """
     made = rows.lines(found, NAME, facts)
     for row, line in zip(found, made, strict=True):
-        is_step = row.unit == "ms" and not row.measure.endswith("_first")
-        is_rate = is_step and row.summary is not None and row.contender != MATRIX_PRODUCT
-        line["images_per_second"] = (
-            settings.batch_size / row.summary.median * 1e3 if is_rate else ""
-        )
+        rates = row.images_per_second
+        line["images_per_second"] = "" if rates is None else rates[0]
     return made
 
 
@@ -71,7 +68,7 @@ def notes(settings: Settings, facts: Mapping[str, Mapping[str, Any]]) -> list[st
 
     Args:
         settings: what was measured.
-        facts: by contender, what the numbers depend on.
+        facts: by contender that was measured, what the numbers depend on.
     """
     compiled = [name for name, fact in facts.items() if fact["jit_compile"]]
     said = [

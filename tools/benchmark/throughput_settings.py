@@ -50,7 +50,8 @@ class Settings:
         batch_size: images in a step, over all replicas.
         image_size: height and width of the images, in pixels.
         precision: one of `PRECISIONS`.
-        jit_compile: whether XLA, or `torch.compile`, compiles the steps.
+        jit_compile: whether XLA, or `torch.compile`, compiles the steps; None: as each contender's
+            backend does by itself, see `Entry.compiles`.
         strategy: one of `STRATEGIES`, of the zoo's models on TensorFlow.
         replicas: how many devices `mirrored` uses; None for all GPUs, or one CPU.
         options: of the zoo's model, by name.
@@ -69,7 +70,7 @@ class Settings:
     batch_size: int
     image_size: int
     precision: str = "float32"
-    jit_compile: bool = False
+    jit_compile: bool | None = False
     strategy: str = "one_device"
     replicas: int | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -172,6 +173,10 @@ class Entry:
             chosen = "torch"
         return cls(kind, chosen, text)
 
+    def compiles(self, settings: Settings) -> bool:
+        """Whether its steps are compiled: as the settings say, or else on JAX alone."""
+        return self.backend == "jax" if settings.jit_compile is None else settings.jit_compile
+
     def hindrance(self, settings: Settings) -> str | None:
         """Says why a contender can't take part; None if it can."""
         return self._unsuited(settings) or self._unlike(settings) or self._not_installed()
@@ -185,7 +190,7 @@ class Entry:
         if self.kind == TF1_SESSION:
             if model not in counterparts.SLIM_NETS:
                 return f"tf_slim.nets has no {model}"
-            if settings.precision != "float32" or settings.jit_compile:
+            if settings.precision != "float32" or self.compiles(settings):
                 return "TF-Slim's nets are measured in float32, without XLA"
         if self.kind == TORCHVISION and counterparts.torchvision_model(model) is None:
             return f"torchvision has no counterpart of {model}"

@@ -30,8 +30,9 @@ def serve(prepare: Callable[[], Mapping[str, Task]]) -> None:
     Raises:
         SystemExit: with code 1, after the answer, if `prepare` or a task raises an error.
     """
-    # Ctrl-C reaches the whole group, and it is the driver that ends what it started.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches the whole group, as SIGTERM can, and the driver ends what it started.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     _be_the_first_to_be_killed()
     # What else this process prints must not get between the answers.
     answers = os.fdopen(os.dup(1), "w")
