@@ -98,16 +98,6 @@ class BatchNorm(keras.layers.BatchNormalization):
             return self._call_fused(inputs, training)
         return self._call_portable(inputs, training)
 
-    def scale_and_offset(self) -> tuple[Any, Any]:
-        """What the layer does in inference: `inputs * scale + offset`, two tensors `[C]`."""
-        # Not `rsqrt`, which is off by more than the last digit on CPUs.
-        gamma = self.gamma if self.scale else 1.0
-        scale = gamma / keras.ops.sqrt(self.moving_variance + self.epsilon)
-        offset = -self.moving_mean * scale
-        if self.center:
-            offset = offset + self.beta
-        return scale, offset
-
     def _call_fused(self, inputs: Any, training: bool) -> Any:
         channels = self.moving_mean.shape
         gamma = self.gamma.value if self.scale else tf.ones(channels, self.variable_dtype)

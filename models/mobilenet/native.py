@@ -12,7 +12,6 @@ import keras
 from ..batch_norm import BatchNorm
 from ..regularizers import L2
 from . import published, variants
-from .depthwise import normalized_depthwise_conv
 
 
 def truncated_normal() -> keras.Initializer:
@@ -95,10 +94,8 @@ class DepthwiseConv(keras.layers.DepthwiseConv2D):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, H, W, C]` in [0, 6]."""
-        net = normalized_depthwise_conv(
-            inputs, self.kernel, self.strides, self.dilation_rate, self.batch_norm, training
-        )
-        return keras.ops.relu6(net)
+        net = super().call(inputs)
+        return keras.ops.relu6(self.batch_norm(net, training=training))
 
 
 class Logits(keras.layers.Layer):

@@ -14,7 +14,6 @@ from ... import shim
 from ..batch_norm import BatchNorm
 from ..regularizers import L2
 from . import published, variants
-from .depthwise import normalized_depthwise_conv
 
 shim.install()
 import tf_slim as slim  # noqa: E402 - TF-Slim needs modules that the shim supplies
@@ -125,10 +124,8 @@ class DepthwiseConv(keras.layers.DepthwiseConv2D):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Activations `[B, H, W, C]` in [0, 6]."""
-        net = normalized_depthwise_conv(
-            inputs, self.kernel, self.strides, self.dilation_rate, self.batch_norm, training
-        )
-        return keras.ops.relu6(net)
+        net = super().call(inputs)
+        return keras.ops.relu6(self.batch_norm(net, training=training))
 
 
 @keras.saving.register_keras_serializable(package="shimzoo.models.mobilenet.partially_native")

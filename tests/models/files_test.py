@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import itertools
 import re
 import textwrap
 from pathlib import Path
@@ -19,8 +18,6 @@ MOST_LINES = {"shimmed": 250, "partially_native": 350, "native": 250}
 # What the versions share: the record, the net, and the tables of one with several architectures.
 MOST_SHARED_LINES = 300
 TABLES = ("architectures.py",)
-# What several native layers of a family share.
-LAYERS = ("depthwise.py",)
 
 
 def readme(folder):
@@ -143,8 +140,7 @@ def test_a_file_uses_what_it_defines(folder, stage):
 def test_the_shared_files_have_one_subject_each(folder):
     files = {file.name for file in (MODELS / folder).glob("*.py")}
     files -= {"__init__.py", *(f"{stage}.py" for stage in STAGES)}
-    needed = {"published.py", "variants.py"}
-    assert needed <= files <= {*needed, *TABLES, *LAYERS}
+    assert {"published.py", "variants.py"} <= files <= {"published.py", "variants.py", *TABLES}
     for file in files:
         assert len((MODELS / folder / file).read_text().splitlines()) <= MOST_SHARED_LINES, file
 
@@ -170,15 +166,12 @@ def test_a_number_of_a_paper_is_in_no_version(folder):
 
 
 @every_folder
-def test_the_native_files_need_keras_alone(folder):
+def test_the_native_file_needs_keras_alone(folder):
     imported = set()
-    layers = [file.removesuffix(".py") for file in LAYERS if (MODELS / folder / file).exists()]
-    for node in itertools.chain.from_iterable(
-        ast.walk(tree(folder, f)) for f in ("native", *layers)
-    ):
+    for node in ast.walk(tree(folder, "native")):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add("." * node.level + (node.module or ""))
-    own = {"..batch_norm", "..regularizers", ".", ".depthwise"}
+    own = {"..batch_norm", "..regularizers", "."}
     assert imported <= {"collections.abc", "dataclasses", "typing", "keras", *own}

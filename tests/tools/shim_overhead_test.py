@@ -115,7 +115,7 @@ def test_ctrl_c_reports_what_was_measured(capsys, tmp_path, monkeypatch):
 
 
 def test_targets_hold_for_the_net_and_the_size_that_they_are_of():
-    row = rows.Row.ratio("shimmed", "step_inference", [1.0], "plain", [2.0])
+    row = rows.Row.ratio("shimmed", "step_inference", [1.0] * 5, "plain", [2.0] * 5)
     at_64 = {"model": "resnet_v1_50", "image_size": 64, "batch_size": 2, "threads": 2}
     others = {"image_size": 224, "threads": 1, "gpu": "NVIDIA", "options": "x=1"}
     for facts, outcome in (
