@@ -43,8 +43,9 @@ def run(files: Sequence[Path], page: Path | None = None) -> None:
         raise ValueError(
             f"There is no file of results in '{FOLDER}' here: name some, or go to where it is."
         )
-    made = table(files)
-    for path in _without_targets(files):
+    contents = _read(files)
+    made = _table_of(contents)
+    for path in _without_targets(contents):
         terminal.console(stderr=True).print(
             f"'{path}' has the number of no target: each names the command that measures it",
             markup=False,
@@ -56,15 +57,19 @@ def run(files: Sequence[Path], page: Path | None = None) -> None:
     page.write_text(put(made, page.read_text(encoding="utf-8"), str(page)), encoding="utf-8")
 
 
-def _without_targets(files: Iterable[Path]) -> list[Path]:
+def _read(files: Iterable[Path]) -> Contents:
+    return {path: results_file.read_csv(path) for path in files}
+
+
+def _has_number_of(target: Target, line: Mapping[str, str]) -> bool:
+    return target.is_of(line) and bool(line["median"])
+
+
+def _without_targets(contents: Contents) -> list[Path]:
     return [
         path
-        for path in files
-        if not any(
-            target.is_of(line) and line["median"]
-            for line in results_file.read_csv(path)
-            for target in TARGETS
-        )
+        for path, lines in contents.items()
+        if not any(_has_number_of(target, line) for line in lines for target in TARGETS)
     ]
 
 
@@ -98,7 +103,10 @@ def table(files: Iterable[Path]) -> str:
         OSError: a file can't be read.
         ValueError: a file has no results, or more than one could have a target's number.
     """
-    contents = {path: results_file.read_csv(path) for path in files}
+    return _table_of(_read(files))
+
+
+def _table_of(contents: Contents) -> str:
     rows = [_HEADER, ("---",) * len(_HEADER)]
     rows += [_row(target, contents) for target in TARGETS]
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -135,7 +143,7 @@ def _file_of(target: Target, contents: Contents) -> tuple[Path, Lines] | None:
     having = {
         path: found
         for path, lines in contents.items()
-        if (found := [line for line in lines if target.is_of(line) and line["median"]])
+        if (found := [line for line in lines if _has_number_of(target, line)])
     }
     own = {path for path, lines in having.items() if _is_made_by(target.command, lines[0])}
     chosen = sorted(own or having)
