@@ -111,19 +111,33 @@ def _failed(reason: str, position: Position, directory: RunDirectory) -> Trainin
 
 def _loss(error: Exception, cluster: Cluster | None) -> str | None:
     """Which process was lost, if that is what an error is about."""
-    if cluster is None or not isinstance(error, _OF_LOSSES):
+    if cluster is None:
         return None
-    # The operation is named with the task that it ran on.
-    named = _TASK.findall(_OPERATION.sub("", str(error)))
-    for role, index in ((role, int(index)) for role, index in named):
-        addresses = cluster.tasks.get(role, ())
-        if (role, index) == (cluster.role, cluster.index) or index >= len(addresses):
-            continue
+    for role, index in _others_named(error, cluster):
         # What went wrong inside of a process that is still there is no loss.
-        if not isinstance(error, tf.errors.InternalError) or not arrival.listens(addresses[index]):
+        if not isinstance(error, tf.errors.InternalError) or not arrival.listens(
+            cluster.tasks[role][index]
+        ):
             name = {"chief": "The chief", "ps": f"Parameter server {index}"}
             return f"{name.get(role, f'Worker {index}')} was lost."
+    # A step whose variables are gone may be cancelled with an error that names no process, such as
+    # that its data had come to their end.
+    for index, address in enumerate(cluster.tasks.get("ps", ())):
+        if not arrival.listens(address):
+            return f"Parameter server {index} was lost."
     return None
+
+
+def _others_named(error: Exception, cluster: Cluster) -> Iterator[tuple[str, int]]:
+    """The role and index of each other process of a cluster that such an error tells of."""
+    if not isinstance(error, _OF_LOSSES):
+        return
+    # The operation is named with the task that it ran on.
+    for role, number in _TASK.findall(_OPERATION.sub("", str(error))):
+        index = int(number)
+        is_this = (role, index) == (cluster.role, cluster.index)
+        if not is_this and index < len(cluster.tasks.get(role, ())):
+            yield role, index
 
 
 def _line(error: Exception) -> str:

@@ -7,8 +7,12 @@ import types
 import pytest
 import tensorflow as tf
 from shimzoo.training import arrival, servers
+from shimzoo.training.checkpointing import Position
 from shimzoo.training.cluster import Cluster
-from shimzoo.training.interruption import StopRequest
+from shimzoo.training.failures import failures_named
+from shimzoo.training.interruption import StopRequest, TrainingFailed
+from shimzoo.training.recipes import DEMO
+from shimzoo.training.run_directory import RunDirectory
 
 TASKS = {"chief": ("a:1",), "ps": ("b:1",), "worker": ("c:1", "d:1")}
 
@@ -53,3 +57,23 @@ def test_what_goes_wrong_in_a_worker_is_raised_as_it_was(is_wrapped):
     with pytest.raises(tf.errors.NotFoundError) as raised:
         servers.wait_for_steps(Cluster(TASKS, "chief", 0, "TF_CONFIG"), fail, StopRequest())
     assert raised.value is error
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("kind", [tf.errors.OutOfRangeError, tf.errors.CancelledError])
+def test_a_step_that_fails_without_its_server_tells_of_that_one(kind, is_there, monkeypatch):
+    """Whatever TensorFlow says of such a step, which need not name the server."""
+    monkeypatch.setattr(arrival, "listens", lambda address: is_there)
+
+    def fail(seconds):
+        raise kind(None, None, "End of sequence")
+
+    cluster = Cluster(TASKS, "chief", 0, "TF_CONFIG")
+    position = Position(steps_per_epoch=3, epochs=3, metrics=[])
+    position.step = 5
+    told = "End of sequence" if is_there else "Parameter server 0 was lost"
+    with (
+        pytest.raises(TrainingFailed, match=f"failed after 5 of 9 steps: {told}[.] Once that is"),
+        failures_named(position, RunDirectory("run"), DEMO.config, cluster),
+    ):
+        servers.wait_for_steps(cluster, fail, StopRequest())
