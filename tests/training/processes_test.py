@@ -91,14 +91,36 @@ def test_a_run_on_two_replicas_goes_on_where_it_was(alone, tmp_path):
     processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
 
 
-def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_replicas(
-    alone, tmp_path
-):
+def test_two_workers_of_which_one_is_killed_end_as_one_process_with_two_replicas(alone, tmp_path):
+    out = tmp_path / "run"
+    # In the second epoch, of which the checkpoint is the one of the first epoch's test.
+    chief = job(out, SPREAD, recipe="demo")
+    killed = job(out, SPREAD, recipe="demo", step=7, signal=signal.SIGKILL)
+    (code, output), (worker, _) = processes.run_cluster([chief, killed], ["worker"] * 2)
+    assert worker == -signal.SIGKILL
+    assert code == 1, output
+    # What could not be used is told by the one process that tells what goes on.
+    assert f"epoch 1: {len(BAD)} of 100 training images could not be used" in output
+    assert "error: The run in" in output
+    assert "steps: Worker 1 was lost. Once" in output
+    assert "--resume continues it" in output
+    results = processes.run_cluster([job(out, SPREAD, resume=True)] * 2, ["worker"] * 2)
+    assert_ok(results)
+    processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
+    # One of them tells what goes on and writes.
+    for told in ("resumed  after 5 of 15 steps", "expected test accuracy 0.9700, measured here"):
+        assert [told in output for _, output in results] == [True, False]
+    record = json.loads((out / "config.json").read_text())["resolved"]
+    assert (record["strategy"], record["replicas"]) == ("multi_worker", 2)
+
+
+@pytest.mark.large
+def test_two_workers_that_are_told_to_stop_end_as_one_process_with_two_replicas(alone, tmp_path):
     out = tmp_path / "run"
     # With an epoch's last step, one of them is told to stop: both do, before the test. The other
     # is not left alone with its writing, as schedulers end all where one has ended.
-    chief = job(out, SPREAD, recipe="demo", list_after_s=10.0)
-    preempted = job(out, SPREAD, recipe="demo", step=5, signal=signal.SIGTERM)
+    chief = job(out, SPREAD, list_after_s=10.0)
+    preempted = job(out, SPREAD, step=5, signal=signal.SIGTERM)
 
     def wait_for_the_second(running):
         running[1].wait(processes.DEADLINE_S)
@@ -117,26 +139,11 @@ def test_two_workers_that_are_stopped_and_killed_end_as_one_process_with_two_rep
     assert [code for code, _ in results] == [128 + signal.SIGTERM] * 2, results
     assert [line["epoch"] for line in RunDirectory(out).read_metrics()] == [1]
     assert steps_saved(out) == [5, 9, 10]
-    # After that test, in mid-epoch, one of them is killed; the last checkpoint is of the test.
-    killed = job(out, SPREAD, step=12, signal=signal.SIGKILL, resume=True)
-    (chief, output), (worker, _) = processes.run_cluster(
-        [job(out, SPREAD, resume=True), killed], ["worker"] * 2
-    )
-    assert worker == -signal.SIGKILL
-    assert chief == 1, output
-    # What could not be used was read by the processes before.
-    assert f"epoch 2: {len(BAD)} of 100 training images could not be used" in output
-    assert "error: The run in" in output
-    assert "steps: Worker 1 was lost. Once" in output
-    assert "--resume continues it" in output
     results = processes.run_cluster([job(out, SPREAD, resume=True)] * 2, ["worker"] * 2)
     assert_ok(results)
+    # What could not be used was read by the processes before.
+    assert f"epoch 2: {len(BAD)} of 100 training images could not be used" in results[0][1]
     processes.assert_same_run(out, alone, SETTINGS, TOLERANCE)
-    # One of them tells what goes on and writes.
-    for told in ("resumed  after 10 of 15 steps", "expected test accuracy 0.9700, measured here"):
-        assert [told in output for _, output in results] == [True, False]
-    record = json.loads((out / "config.json").read_text())["resolved"]
-    assert (record["strategy"], record["replicas"]) == ("multi_worker", 2)
 
 
 @pytest.mark.large
