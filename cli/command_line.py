@@ -52,6 +52,8 @@ def _report(error: Exception) -> int:
     )
     if isinstance(error, typer.TyperException):
         message = error.format_message()
+        if "_" in getattr(error, "option_name", ""):  # Ours have hyphens.
+            message += "; under 'Coming from TF-Slim', docs/training.md has each of its flags"
     elif isinstance(error, OSError) and error.strerror and error.filename:
         message = f"'{error.filename}': {error.strerror}"
     else:

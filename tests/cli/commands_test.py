@@ -204,6 +204,7 @@ def expected_of_the_run(monkeypatch, *options):
         (["xyz"], ["'xyz'"]),
         (["--debgu"], ["--debgu", "--debug"]),
         (["train", "--epcohs", "3"], ["--epcohs", "--epochs"]),
+        (["train", "--train_dir", "run"], ["--train_dir", "TF-Slim", "docs/training.md"]),
         (["train", "--epochs"], ["--epochs", "requires"]),
         (["train", "now"], ["now"]),
         (["show"], ["NAME"]),
