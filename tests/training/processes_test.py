@@ -161,8 +161,8 @@ def test_workers_with_other_settings_are_told_before_anything_is_written(tmp_pat
 @pytest.mark.large
 def test_workers_with_other_data_are_told_before_anything_is_written(tmp_path):
     out = tmp_path / "run"
-    # As many images and classes, of which one worker has one otherwise.
-    jobs = [job(out, SPREAD), job(out, SPREAD) | {"without_label": (45, *BAD)}]
+    # As many images and classes, of which one worker has one otherwise, among those to train on.
+    jobs = [job(out, SPREAD), job(out, SPREAD) | {"without_label": (95, *BAD)}]
     results = processes.run_cluster(jobs, ["worker"] * 2)
     for code, output in results:
         assert code == 2, output
