@@ -20,6 +20,7 @@ from . import (  # noqa: F401
     zoo,
 )
 from .app import app
+from .keyboard import interrupts_kept
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         command = typer.main.get_command(app)
-        return command.main(arguments, prog_name="shimzoo", standalone_mode=False) or 0
+        with interrupts_kept():
+            return command.main(arguments, prog_name="shimzoo", standalone_mode=False) or 0
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()

@@ -7,7 +7,9 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 # What TensorFlow says at start-up of itself: information ("I0000 ..." in its log's format), and
 # the log's own remark about where it writes.
@@ -16,6 +18,8 @@ _CHATTER = re.compile(rb"I\d{4} |WARNING: All log messages before absl::Initiali
 
 def import_tensorflow() -> None:
     """Imports TensorFlow for a command; `TF_CPP_MIN_LOG_LEVEL=0` in the environment shows all.
+
+    Ctrl-C ends the process meanwhile.
 
     Raises:
         ModuleNotFoundError: TensorFlow is not installed.
@@ -31,7 +35,8 @@ def import_tensorflow() -> None:
             f"KERAS_BACKEND is {backend!r}: this command runs on 'tensorflow'. Unset the variable."
         )
     try:
-        with contextlib.nullcontext() if level == "0" else _without_chatter():
+        quiet = contextlib.nullcontext() if level == "0" else _without_chatter()
+        with _ended_by_ctrl_c(), quiet:
             import tensorflow  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
@@ -41,6 +46,31 @@ def import_tensorflow() -> None:
             "pip install 'shimzoo[cpu]' or 'shimzoo[cuda]'.",
             name="tensorflow",
         ) from None
+
+
+@contextlib.contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Ends the process at SIGINT.
+
+    Amid TensorFlow's import Python's own exception is lost at some places, and then the command
+    runs on, and at others ends in a crash.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    # In the background, shells let processes ignore the signal.
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(signal_number: int, frame: object) -> NoReturn:
+    sys.stdout.flush()
+    os.write(2, b"stopped while TensorFlow was loaded, before anything began\n")
+    os._exit(128 + signal_number)
 
 
 @contextlib.contextmanager
