@@ -19,7 +19,7 @@ from .fitting import Ema, Rules
 from .names import AVERAGE, by_tf1_name, left_out_kind
 from .opening import open_checkpoint
 from .report import RestoreReport
-from .restoring import fitting, report_of, restore, rules_for
+from .restoring import best_fit, check_fit, fitting, report_of, restore, rules_for
 from .saving import NAMED_FORMATS, check_target, format_of, is_there, write
 
 # What `include_optimizer` takes along, of what `restore` leaves out.
@@ -148,9 +148,16 @@ def convert(
     with open_checkpoint(source) as opened:
         options = {**_options_in(opened, model, rename), **options}
         # By name all versions of a model are stored alike, and the native one is the soonest made.
-        made = skeletons.make(model, "native" if format in NAMED_FORMATS else to_stage, **options)
+        stage = "native" if format in NAMED_FORMATS else to_stage
+        made = skeletons.make(model, stage, **options)
         rules = rules_for(made.model, rename, exclude, exclude_head, ema)
-        checkpoint, found = fitting(made.model, opened, rules)
+        checkpoint, found = best_fit(made.model, opened, rules)
+        told = {} if found.is_perfect else _options_in(checkpoint, model, rename)
+        if told.keys() - options.keys():  # Of a file that has no names of its own.
+            options = {**told, **options}
+            made = skeletons.make(model, stage, **options)
+            checkpoint, found = best_fit(made.model, opened, rules)
+        check_fit(made.model, opened, found)
         report = report_of(made.model, opened, found)
         state = _state_in(checkpoint, report, rename) if include_optimizer else {}
         for tensor, variable in found.sources.items():

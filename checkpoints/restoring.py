@@ -112,13 +112,18 @@ def fitting(
     Raises:
         ValueError: It does not fit.
     """
-    checkpoint, found = _best_fit(model, opened, rules)
+    checkpoint, found = best_fit(model, opened, rules)
+    check_fit(model, opened, found)
+    return checkpoint, found
+
+
+def check_fit(model: keras.Layer | tf.Module, opened: Checkpoint, found: Fit) -> None:
+    """Raises ValueError, which tells what does not fit, unless all of a checkpoint fits a model."""
     if not found.is_perfect:
         raise ValueError(
             f"{opened.path} does not fit {_describe(model)}: {found.describe()}. "
             f"{_advice(model, found, opened.path)}"
         )
-    return checkpoint, found
 
 
 def report_of(model: keras.Layer | tf.Module, opened: Checkpoint, found: Fit) -> RestoreReport:
@@ -181,13 +186,21 @@ def _describe(model: keras.Layer | tf.Module) -> str:
     return f"{model.name} ({variant.name})" if variant else model.name
 
 
-def _best_fit(
+def best_fit(
     model: keras.Layer | tf.Module, opened: Checkpoint, rules: Rules
 ) -> tuple[Checkpoint, Fit]:
-    """The checkpoint with names, and how it fits.
+    """The checkpoint with names, and how it fits, be it well or not.
 
     Where the file has none they are those of the version of the model that wrote it, which the file
     does not tell either: of all versions the one that fits best.
+
+    Args:
+        model: As for `fitting`.
+        opened: Likewise.
+        rules: Likewise.
+
+    Raises:
+        ValueError: The file has no names, and the model can't give it any.
     """
     variables = variables_of(model)
     if opened.named_by is None:

@@ -461,6 +461,20 @@ def test_a_keras_file_is_a_model_that_loads_in_safe_mode(prefix, tmp_path):
     assert model.options.num_classes == 10
 
 
+@pytest.mark.parametrize("target_format", ["tf1", "h5"])
+@pytest.mark.parametrize("stage", models.STAGES)
+def test_a_weights_file_tells_the_number_of_its_classes(tmp_path, stage, target_format):
+    model = filled(NAME, stage, 3, num_classes=7)
+    checkpoints.save(model, tmp_path / "model.weights.h5")
+    target = path_in(tmp_path / "target", "model", target_format)
+    checkpoints.convert(tmp_path / "model.weights.h5", target, model=NAME, format=target_format)
+    restored = models.create(NAME, num_classes=7)
+    checkpoints.restore(restored, target)
+    expected = {checkpoints.tf1_name(v): keras.ops.convert_to_numpy(v) for v in model.weights}
+    for variable in restored.weights:
+        np.testing.assert_array_equal(variable, expected[checkpoints.tf1_name(variable)])
+
+
 def test_another_head_is_made_anew(prefix, tmp_path):
     done = checkpoints.convert(
         prefix,
