@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from .datasets import Split, TooManyBadExamples, check_labels_offset
+from .image_errors import decoding_error, line_of
 
 if TYPE_CHECKING:
     from .checkpointing import Position
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 # The epoch of what is read to evaluate a model.
 EVALUATION = 0
 _NAMED = 5
-_REASON_CHARACTERS = 120
 
 
 class BadExamples:
@@ -144,10 +144,10 @@ class BadExamples:
         """Why an example can't be used, found by reading it again."""
         try:
             example = self._split.read(tf.constant(index))
-            if example["image"].dtype == tf.string:
-                tf.io.decode_image(example["image"], channels=3, expand_animations=False)
         except tf.errors.OpError as error:
-            return _first_line(error)
+            return line_of(error)
+        if (wrong := decoding_error(example["image"])) is not None:
+            return wrong
         label = int(example["label"])
         if not 0 <= label < self._split.num_classes:
             return f"label {label}, where 0 to {self._split.num_classes - 1} are classes"
@@ -215,9 +215,3 @@ class ReportBadExamples(keras.callbacks.Callback):
         if test_line and test_line != self._test_line:
             self._report(test_line)
             self._test_line = test_line
-
-
-def _first_line(error: tf.errors.OpError) -> str:
-    line = error.message.partition("\n")[0].removeprefix("{{function_node ")
-    line = line.rpartition("}} ")[2].partition(" [Op:")[0]
-    return line[:_REASON_CHARACTERS].rstrip(". ")
