@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from .datasets import Split, TooManyBadExamples, check_labels_offset
+from .datasets import (
+    Split,
+    TooManyBadExamples,
+    begin_at_one,
+    check_labels_offset,
+    describe_foreign_label,
+)
 from .image_errors import decoding_error, line_of
 
 if TYPE_CHECKING:
@@ -20,6 +26,10 @@ if TYPE_CHECKING:
 # The epoch of what is read to evaluate a model.
 EVALUATION = 0
 _NAMED = 5
+_ADVICE_ON_LABELS_FROM_1 = (
+    " The labels seem to begin at 1: classes are numbered from 0, so labels.txt needs a first line "
+    "for class 0, `background`; with labels_offset=1 the model has no such class."
+)
 
 
 class BadExamples:
@@ -87,7 +97,7 @@ class BadExamples:
         allowed, own = self._allowed(), self.count(epoch)
         if max(own, len(of_all)) <= allowed:
             return
-        told = [self.report(epoch)] if own else []
+        told = [self._named(epoch)] if own else []
         if len(of_all) > own:
             told.append(
                 f"All processes together could not use {len(of_all)} of the {len(self._split)} "
@@ -95,7 +105,7 @@ class BadExamples:
             )
         raise TooManyBadExamples(
             f"{' '.join(told)} That is more than the {allowed} that max_bad_fraction="
-            f"{self._max_fraction} allows: mend them, or allow more."
+            f"{self._max_fraction} allows: mend them, or allow more.{self._advice_on(epoch)}"
         )
 
     def check_labels(self, epoch: int) -> None:
@@ -123,8 +133,12 @@ class BadExamples:
 
         Returns:
             A line with their number, and, as far as this process has read them, the names and
-            reasons of the first; None if there are none.
+            reasons of the first, and `advice`; None if there are none.
         """
+        named = self._named(epoch)
+        return None if named is None else f"{named}{self._advice_on(epoch)}"
+
+    def _named(self, epoch: int) -> str | None:
         if unnamed := self._unnamed[epoch]:
             return (
                 f"{unnamed} of {len(self._split)} {self._part} images could not be used by the "
@@ -140,6 +154,26 @@ class BadExamples:
             f"not be used: {named}{more}."
         )
 
+    def _advice_on(self, epoch: int) -> str:
+        return self.advice(sorted(self.numbers(epoch))[:_NAMED])
+
+    def advice(self, indices: Iterable[int]) -> str:
+        """What the labels of examples that can't be used let one do about them.
+
+        Args:
+            indices: Their numbers in the split.
+
+        Returns:
+            A sentence with a space in front, or nothing.
+        """
+        foreign = set()
+        for index in indices:
+            with contextlib.suppress(tf.errors.OpError):
+                label = int(self._split.read(tf.constant(index))["label"])
+                if not 0 <= label < self._split.num_classes:
+                    foreign.add(label)
+        return _ADVICE_ON_LABELS_FROM_1 if begin_at_one(self._split, foreign) else ""
+
     def reason(self, index: int) -> str:
         """Why an example can't be used, found by reading it again."""
         try:
@@ -150,7 +184,7 @@ class BadExamples:
             return wrong
         label = int(example["label"])
         if not 0 <= label < self._split.num_classes:
-            return f"label {label}, where 0 to {self._split.num_classes - 1} are classes"
+            return describe_foreign_label(self._split, label)
         return "too small for the crop, or unreadable by now and then"
 
 

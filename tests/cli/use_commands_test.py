@@ -254,7 +254,7 @@ def test_an_unreadable_image_is_named_and_the_others_are_told(
     command = ["predict", bad, digit_files / "0.png", "--checkpoint", trained.directory]
     code, shown, err = shimzoo(capsys, *command)
     assert code == 1
-    assert f"shimzoo: error: '{bad}' is no JPEG" in err
+    assert f"shimzoo: error: '{bad}' can't be used: Unknown image file format" in err
     assert shown.startswith(str(digit_files / "0.png"))
     code, shown, _ = shimzoo(capsys, *command, "--json")
     assert code == 1

@@ -63,6 +63,7 @@ class Split(abc.ABC):
         num_classes: Labels are from 0 to this - 1, but for examples that are damaged.
         labels: int `[N]`, where they are known without reading the images; None where not.
         in_memory: Whether reading can't fail, as the images are held as arrays.
+        labels_offset: What has been subtracted from the labels that the files have.
         left_out: Names of the classes in front that an offset of the labels leaves out: an image of
             the last of them has label -1.
     """
@@ -70,6 +71,7 @@ class Split(abc.ABC):
     num_classes: int
     labels: np.ndarray | None = None
     in_memory: bool = False
+    labels_offset: int = 0
     left_out: tuple[str, ...] = ()
 
     @abc.abstractmethod
