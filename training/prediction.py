@@ -39,7 +39,7 @@ def read_image(encoded: tf.Tensor, size: int, preprocessing: str) -> tf.Tensor:
     It is built of TensorFlow's operations only, so that it can be part of an exported model.
 
     Args:
-        encoded: Scalar string: a JPEG, PNG, GIF (its first frame) or BMP file.
+        encoded: Scalar string: a JPEG, PNG, GIF (its first frame), BMP or WebP file.
         size: Height and width of the result, in pixels.
         preprocessing: One of `preprocessing.PREPROCESSINGS`.
 

@@ -223,7 +223,7 @@ def _tell_of_the_start(
     run: OngoingRun, console: rich.console.Console, more: Mapping[str, str | None]
 ) -> None:
     lines = start_lines(run.config, run.model, run.dataset, run.steps_per_epoch, run.placement)
-    told: dict[str, str | None] = {**lines, "files": str(run.directory.path)}
+    told = {**lines, "files": str(run.directory.path)}
     if run.placement.is_chief and (expected := run.directory.read_expected()) is not None:
         told["expected"] = f"test accuracy {expected}"
     for name, text in {**told, **more}.items():

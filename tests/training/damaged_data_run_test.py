@@ -23,6 +23,7 @@ def folder(tmp_path_factory):
     image_files.write_folder(folder / "train", {"ant": 12, "bee": 12}, "jpg")
     image_files.write_folder(folder / "test", {"ant": 4, "bee": 4}, "jpg")
     (folder / "train" / "bee" / "015.jpg").write_bytes(b"no image")
+    (folder / "train" / "bee" / "015.tiff").write_bytes(b"an image of another kind")
     return folder
 
 
@@ -36,6 +37,7 @@ def config(folder):
 def test_each_epoch_names_what_could_not_be_read(config, tmp_path, capsys):
     result = train(config, out=tmp_path / "run")
     printed = capsys.readouterr().out
+    assert re.search(r"^left out 1 file that ends in none of .*bee/015\.tiff'$", printed, re.M)
     pattern = r"^epoch (\d): 1 of 24 training images could not be used: (.*)$"
     lines = re.findall(pattern, printed, re.MULTILINE)
     assert [number for number, _ in lines] == ["1", "2"]

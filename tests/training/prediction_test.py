@@ -1,6 +1,7 @@
 """The most probable classes of image files."""
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from shimzoo.tests.training import image_files
 from shimzoo.training import prediction, preprocessing
 from shimzoo.training.bad_examples import BadExamples
 from shimzoo.training.datasets import load_dataset
-from shimzoo.training.image_files import find_images
+from shimzoo.training.image_files import describe_others, find_images
 
 SIZE = 8
 NAMES = ("dark", "grey", "light")
@@ -138,9 +139,19 @@ def test_folders_stand_for_the_images_below_them(tmp_path):
         write(tmp_path / "a" / "2.PNG", 0),
         write(tmp_path / "a" / "deep" / "1.jpeg", 0, tf.io.encode_jpeg),
     ]
-    (tmp_path / "a" / "notes.txt").write_text("")
+    for left_out in ("notes.txt", ".DS_Store"):
+        (tmp_path / "a" / left_out).write_text("")
     other = write(tmp_path / "b.image", 0)
-    assert find_images([other, tmp_path / "a"]) == [other, *wanted]
+    found = find_images([other, tmp_path / "a"])
+    assert found.images == [other, *wanted]
+    assert found.others == [tmp_path / "a" / "notes.txt"]
+
+
+def test_files_that_are_left_out_are_counted_with_an_example(tmp_path):
+    assert describe_others([]) is None
+    others = [tmp_path / "a.tiff", tmp_path / "b.txt"]
+    assert re.fullmatch(rf"1 file that .*\.webp: '{others[0]}'", describe_others(others[:1]))
+    assert re.fullmatch(rf"2 files that .*, such as '{others[0]}'", describe_others(others))
 
 
 def test_what_is_not_there_is_told(tmp_path):

@@ -94,8 +94,8 @@ class Split(abc.ABC):
             index: int scalar, from 0 to the number of examples - 1.
 
         Returns:
-            `image`: a string scalar, an encoded JPEG, PNG, GIF or BMP; or pixels `[H, W, C]` with
-            one or three channels, uint8, or float32 in [0, 1]. `label`: an int32 scalar.
+            `image`: a string scalar, an encoded JPEG, PNG, GIF, BMP or WebP; or pixels `[H, W, C]`
+            with one or three channels, uint8, or float32 in [0, 1]. `label`: an int32 scalar.
         """
 
     @abc.abstractmethod
@@ -128,9 +128,12 @@ class Dataset:
         train: What a model is trained on.
         test: What it is tested on; no image is in both.
         class_names: What the labels stand for, in their order.
+        left_out_files: Which files in the folders of its classes are no images, in words; None if
+            all are.
     """
 
     name: str
     train: Split
     test: Split
     class_names: tuple[str, ...]
+    left_out_files: str | None = None

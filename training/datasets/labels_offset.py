@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -49,8 +50,8 @@ def with_labels_offset(dataset: Dataset, offset: int) -> Dataset:
                 "is of."
             )
     left_out_names = names[: max(offset, 0)]
-    return Dataset(
-        name=dataset.name,
+    return dataclasses.replace(
+        dataset,
         train=_OffsetLabels(dataset.train, offset, left_out_names),
         test=_OffsetLabels(dataset.test, offset, left_out_names),
         class_names=names[offset:] if offset > 0 else (BACKGROUND,) * -offset + names,
