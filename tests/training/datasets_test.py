@@ -70,6 +70,9 @@ def test_examples_come_in_the_order_asked_for(digits):
     [
         ("mnist", None, r"no dataset 'mnist'.*digits.*folder:PATH.*tfrecord:PATTERN.*--data-dir"),
         ("Mnist!", "/data", "no dataset 'Mnist!'"),
+        ("digit", None, r"no dataset 'digit'; did you mean digits\? Datasets are .*--data-dir"),
+        ("Fashion-MNIST", None, r"did you mean fashion_mnist\?"),
+        ("imagenet", None, r"did you mean imagenet2012\?"),
         ("digits", "/data", "leave data_dir='/data' out"),
         ("folder:", None, "names no files"),
         ("folder:x", "/data", "leave data_dir"),
