@@ -245,6 +245,37 @@ def test_more_bad_examples_than_allowed_are_an_error(damaged):
         refused.check(0)
 
 
+def test_too_many_bad_examples_come_with_others_that_are_not_read_yet(damaged):
+    dataset, numbers = damaged
+    first = min(numbers)
+    bad = BadExamples(dataset.train, 0.0)
+    bad.note(np.zeros(1, np.int64), np.array([first]))
+    with pytest.raises(TooManyBadExamples) as raised:
+        bad.check(0)
+    told, look = str(raised.value).split(" A look at the first 24 images finds also ")
+    assert re.findall(r"record (\d+) ", told) == [str(first)]
+    assert {int(number) for number in re.findall(r"record (\d+) \(", look)} == numbers - {first}
+    bad.count_unnamed(0, 1)
+    with pytest.raises(TooManyBadExamples, match=r"allow more\.$"):
+        bad.check(0)
+
+
+def test_a_look_for_other_bad_examples_ends_after_some(tmp_path):
+    split = write_images(tmp_path, [b"no image"] * 9 + [image_files.encoded(0)])
+    bad = BadExamples(split, 0.0)
+    bad.note(np.zeros(1, np.int64), np.array([1]))
+    with pytest.raises(TooManyBadExamples, match=r"the first 6 images finds also (.*; ){4}.*\)\.$"):
+        bad.check(0)
+
+
+def test_without_other_bad_examples_none_are_told(tmp_path):
+    split = write_images(tmp_path, [image_files.encoded(0), b"no image"])
+    bad = BadExamples(split, 0.0)
+    bad.note(np.zeros(1, np.int64), np.array([1]))
+    with pytest.raises(TooManyBadExamples, match=r"^1 of 2 .* allow more\.$"):
+        bad.check(0)
+
+
 totals_and_counts = st.integers(1, 2000).flatmap(
     lambda total: st.tuples(st.just(total), st.integers(0, total - 1))
 )
