@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import keras
@@ -94,7 +94,8 @@ class BadExamples:
 
         Raises:
             TooManyBadExamples: There are more than is allowed.
-            ValueError: The offset of the labels leaves out the class of one.
+            ValueError: The offset of the labels leaves out the class of one; or there are more than
+                is allowed as labels seem to begin at 1.
         """
         self.check_labels(epoch)
         allowed, own = self._allowed(), self.count(epoch)
@@ -106,11 +107,14 @@ class BadExamples:
                 f"All processes together could not use {len(of_all)} of the {len(self._split)} "
                 f"{self._part} images."
             )
-        raise TooManyBadExamples(
-            f"{' '.join(told)} That is more than the {allowed} that max_bad_fraction="
-            f"{self._max_fraction} allows: mend them, or allow more.{self._advice_on(epoch)}"
-            f"{self._others_than(epoch) if own else ''}"
+        told.append(
+            f"That is more than the {allowed} that max_bad_fraction={self._max_fraction} allows"
         )
+        # No images are to be mended, and with other classes it is another run.
+        if advice := self._advice_on(epoch):
+            raise ValueError(f"{' '.join(told)}.{advice}")
+        others = self._others_than(epoch) if own else ""
+        raise TooManyBadExamples(f"{' '.join(told)}: mend them, or allow more.{others}")
 
     def check_labels(self, epoch: int) -> None:
         """Raises ValueError if the offset of the labels leaves out the class of an epoch's one."""
@@ -177,7 +181,7 @@ class BadExamples:
     def _advice_on(self, epoch: int) -> str:
         return self.advice(sorted(self.numbers(epoch))[:_NAMED])
 
-    def advice(self, indices: Iterable[int]) -> str:
+    def advice(self, indices: Sequence[int]) -> str:
         """What the labels of examples that can't be used let one do about them.
 
         Args:
@@ -186,13 +190,15 @@ class BadExamples:
         Returns:
             A sentence with a space in front, or nothing.
         """
-        foreign = set()
+        foreign = []
         for index in indices:
             with contextlib.suppress(tf.errors.OpError):
                 label = int(self._split.read(tf.constant(index))["label"])
                 if not 0 <= label < self._split.num_classes:
-                    foreign.add(label)
-        return _ADVICE_ON_LABELS_FROM_1 if begin_at_one(self._split, foreign) else ""
+                    foreign.append(label)
+        # One among others that are damaged may well be damaged too.
+        are_most = 2 * len(foreign) > len(indices)
+        return _ADVICE_ON_LABELS_FROM_1 if are_most and begin_at_one(self._split, foreign) else ""
 
     def reason(self, index: int) -> str:
         """Why an example can't be used, found by reading it again."""
@@ -226,7 +232,8 @@ class ReportBadExamples(keras.callbacks.Callback):
 
     Raises:
         TooManyBadExamples: At the end of the step that had one too many.
-        ValueError: At the end of a step with an image of a class that is left out.
+        ValueError: At the end of a step with an image of a class that is left out, or with one too
+            many of those whose labels seem to begin at 1.
     """
 
     def __init__(
