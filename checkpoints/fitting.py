@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import keras
 
 from .checkpoint import Checkpoint, TensorSpec
-from .names import AVERAGE, left_out_kind, names_in, names_of
+from .names import AVERAGE, as_alternatives, left_out_kind, names_in, names_of
 
 if TYPE_CHECKING:
     from .names import AnyVariable
@@ -223,6 +223,8 @@ def _check_excluded(rules: Rules, names: Collection[str]) -> None:
         if not any(one.excludes(name) for name in names):
             near = difflib.get_close_matches(pattern, sorted(names), n=1)
             hint = f" Near it: {near[0]}." if near else ""
+            if (several := as_alternatives(pattern)) is not None:
+                hint = f" Several are given by an exclude for each, or as {several!r}."
             raise ValueError(
                 f"exclude has {pattern!r}, which matches no variable of the model and no tensor of "
                 f"the file.{hint}"

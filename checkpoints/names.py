@@ -39,6 +39,21 @@ _LEFT_OUT = {
 }
 
 
+def as_alternatives(pattern: str) -> str | None:
+    """The regular expression for a list of scopes as TF-Slim's flags take it, with commas.
+
+    Args:
+        pattern: What was given as a regular expression.
+
+    Returns:
+        The expression for any one of the list; None if the pattern is no such list.
+    """
+    # A comma in braces is part of a regular expression.
+    if "," not in pattern or "{" in pattern:
+        return None
+    return "|".join(filter(None, map(str.strip, pattern.split(","))))
+
+
 def tf1_name(variable: AnyVariable) -> str:
     """The name of a variable in a TF1 checkpoint, TF-Slim's if it is a native layer's.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..training import image_files, startup, trained_models
-from .app import Debug, app, whole_number, working
+from .app import Debug, app, tell, whole_number, working
 from .model_options import Ema, ModelOption, parse_ema, parse_options
 from .progress import progress
 from .trained_options import (
@@ -32,7 +32,7 @@ def predict(
     images: Annotated[
         list[pathlib.Path],
         typer.Argument(
-            metavar="IMAGE...", help="JPEG, PNG, GIF or BMP files, or folders with such files."
+            metavar="IMAGE...", help="JPEG, PNG, GIF, BMP or WebP files, or folders of them."
         ),
     ],
     checkpoint: Checkpoint,
@@ -55,7 +55,7 @@ def predict(
     exit code is 1.
     """
     check_at_least_one("--top", top)
-    files = image_files.find_images(images)
+    files, others = image_files.find_images(images)
     trained = trained_models.find(
         checkpoint,
         model=model,
@@ -66,6 +66,8 @@ def predict(
         ema=parse_ema(ema),
         options=parse_options(option),
     )
+    if (left_out := image_files.describe_others(others)) is not None:
+        tell(f"left out {left_out}")
     # Errors only: it warns of each image that it can't decode, which is said better below.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     startup.import_tensorflow()

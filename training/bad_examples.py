@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from .datasets import Split, TooManyBadExamples, check_labels_offset
+from .datasets import (
+    Split,
+    TooManyBadExamples,
+    begin_at_one,
+    check_labels_offset,
+    describe_foreign_label,
+)
+from .image_errors import decoding_error, line_of
 
 if TYPE_CHECKING:
     from .checkpointing import Position
@@ -19,7 +26,13 @@ if TYPE_CHECKING:
 # The epoch of what is read to evaluate a model.
 EVALUATION = 0
 _NAMED = 5
-_REASON_CHARACTERS = 120
+# Examples that are looked at once there are too many, so that more than one can be mended at once.
+# Photographs of 427x640 pixels take 0.5 s on two cores.
+_LOOKED_AT = 200
+_ADVICE_ON_LABELS_FROM_1 = (
+    " The labels seem to begin at 1: classes are numbered from 0, so labels.txt needs a first line "
+    "for class 0, `background`; with labels_offset=1 the model has no such class."
+)
 
 
 class BadExamples:
@@ -81,22 +94,27 @@ class BadExamples:
 
         Raises:
             TooManyBadExamples: There are more than is allowed.
-            ValueError: The offset of the labels leaves out the class of one.
+            ValueError: The offset of the labels leaves out the class of one; or there are more than
+                is allowed as labels seem to begin at 1.
         """
         self.check_labels(epoch)
         allowed, own = self._allowed(), self.count(epoch)
         if max(own, len(of_all)) <= allowed:
             return
-        told = [self.report(epoch)] if own else []
+        told = [self._named(epoch)] if own else []
         if len(of_all) > own:
             told.append(
                 f"All processes together could not use {len(of_all)} of the {len(self._split)} "
                 f"{self._part} images."
             )
-        raise TooManyBadExamples(
-            f"{' '.join(told)} That is more than the {allowed} that max_bad_fraction="
-            f"{self._max_fraction} allows: mend them, or allow more."
+        told.append(
+            f"That is more than the {allowed} that max_bad_fraction={self._max_fraction} allows"
         )
+        # No images are to be mended, and with other classes it is another run.
+        if advice := self._advice_on(epoch):
+            raise ValueError(f"{' '.join(told)}.{advice}")
+        others = self._others_than(epoch) if own else ""
+        raise TooManyBadExamples(f"{' '.join(told)}: mend them, or allow more.{others}")
 
     def check_labels(self, epoch: int) -> None:
         """Raises ValueError if the offset of the labels leaves out the class of an epoch's one."""
@@ -123,8 +141,12 @@ class BadExamples:
 
         Returns:
             A line with their number, and, as far as this process has read them, the names and
-            reasons of the first; None if there are none.
+            reasons of the first, and `advice`; None if there are none.
         """
+        named = self._named(epoch)
+        return None if named is None else f"{named}{self._advice_on(epoch)}"
+
+    def _named(self, epoch: int) -> str | None:
         if unnamed := self._unnamed[epoch]:
             return (
                 f"{unnamed} of {len(self._split)} {self._part} images could not be used by the "
@@ -140,18 +162,60 @@ class BadExamples:
             f"not be used: {named}{more}."
         )
 
+    def _others_than(self, epoch: int) -> str:
+        """Names a few that the epoch has not come to, in a sentence with a space in front."""
+        if self._unnamed[epoch]:
+            return ""  # They are read elsewhere: what this process has of them says nothing.
+        known, looked_at = self.numbers(epoch), 0
+        found: list[str] = []
+        for index in range(min(_LOOKED_AT, len(self._split))):
+            if len(found) == _NAMED:
+                break
+            looked_at += 1
+            if index not in known and (fault := self._fault(index)) is not None:
+                found.append(f"{self._split.name_of(index)} ({fault})")
+        if not found:
+            return ""
+        return f" A look at the first {looked_at} images finds also {'; '.join(found)}."
+
+    def _advice_on(self, epoch: int) -> str:
+        return self.advice(sorted(self.numbers(epoch))[:_NAMED])
+
+    def advice(self, indices: Sequence[int]) -> str:
+        """What the labels of examples that can't be used let one do about them.
+
+        Args:
+            indices: Their numbers in the split.
+
+        Returns:
+            A sentence with a space in front, or nothing.
+        """
+        foreign = []
+        for index in indices:
+            with contextlib.suppress(tf.errors.OpError):
+                label = int(self._split.read(tf.constant(index))["label"])
+                if not 0 <= label < self._split.num_classes:
+                    foreign.append(label)
+        # One among others that are damaged may well be damaged too.
+        are_most = 2 * len(foreign) > len(indices)
+        return _ADVICE_ON_LABELS_FROM_1 if are_most and begin_at_one(self._split, foreign) else ""
+
     def reason(self, index: int) -> str:
         """Why an example can't be used, found by reading it again."""
+        return self._fault(index) or "too small for the crop, or unreadable by now and then"
+
+    def _fault(self, index: int) -> str | None:
+        """What is wrong with an example whatever its preprocessing."""
         try:
             example = self._split.read(tf.constant(index))
-            if example["image"].dtype == tf.string:
-                tf.io.decode_image(example["image"], channels=3, expand_animations=False)
         except tf.errors.OpError as error:
-            return _first_line(error)
+            return line_of(error)
+        if (wrong := decoding_error(example["image"])) is not None:
+            return wrong
         label = int(example["label"])
         if not 0 <= label < self._split.num_classes:
-            return f"label {label}, where 0 to {self._split.num_classes - 1} are classes"
-        return "too small for the crop, or unreadable by now and then"
+            return describe_foreign_label(self._split, label)
+        return None
 
 
 class ReportBadExamples(keras.callbacks.Callback):
@@ -168,7 +232,8 @@ class ReportBadExamples(keras.callbacks.Callback):
 
     Raises:
         TooManyBadExamples: At the end of the step that had one too many.
-        ValueError: At the end of a step with an image of a class that is left out.
+        ValueError: At the end of a step with an image of a class that is left out, or with one too
+            many of those whose labels seem to begin at 1.
     """
 
     def __init__(
@@ -215,9 +280,3 @@ class ReportBadExamples(keras.callbacks.Callback):
         if test_line and test_line != self._test_line:
             self._report(test_line)
             self._test_line = test_line
-
-
-def _first_line(error: tf.errors.OpError) -> str:
-    line = error.message.partition("\n")[0].removeprefix("{{function_node ")
-    line = line.rpartition("}} ")[2].partition(" [Op:")[0]
-    return line[:_REASON_CHARACTERS].rstrip(". ")

@@ -189,7 +189,8 @@ def numpy_batches(batches: tf.data.Dataset, bad: BadExamples | None = None) -> B
 
     Raises:
         TooManyBadExamples: There are more in `bad` than it allows.
-        ValueError: The offset of the labels leaves out the class of an image in `bad`.
+        ValueError: The offset of the labels leaves out the class of an image in `bad`, or there are
+            more than it allows as labels seem to begin at 1.
     """
     for batch in batches:
         if bad is not None:

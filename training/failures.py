@@ -18,6 +18,8 @@ from .train_config import TrainConfig
 
 # In a line of TensorFlow's: the operation that failed.
 _OPERATION = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\].*$")
+# In front of what was wrong with a file, where TensorFlow writes a checkpoint by temporary names.
+_TEMPORARY = re.compile(r"^(.+?)/[^/]+(?:_temp/[^/;]+|\.tempstate\d+); ")
 # In what TensorFlow says of a process that was lost: which one that is.
 _TASK = re.compile(r"/job:(\w+)(?:/replica:\d+)?/task:(\d+)")
 # With which a process meets the loss of another.
@@ -144,4 +146,5 @@ def _line(error: Exception) -> str:
     # TensorFlow tells of the operation before and after the line that says what is wrong.
     lines = str(error).partition("\n\t [[")[0].strip().splitlines()
     line = lines[-1] if lines else type(error).__name__
-    return _OPERATION.sub("", line).rstrip(".") + "."
+    line = _OPERATION.sub("", line).rstrip(".")
+    return _TEMPORARY.sub(r"'\1': ", line) + "."

@@ -43,7 +43,7 @@ def check_input(dataset: Dataset, config: TrainConfig) -> None:
             raise ValueError(
                 f"None of the first {len(probed)} {part} images of {config.dataset} can be used "
                 f"with the preprocessing {type(preprocess).__name__.lower()} at image_size={size}. "
-                f"The first, {name}{shape}: {bad.reason(0)}."
+                f"The first, {name}{shape}: {bad.reason(0)}.{bad.advice([0])}"
             )
 
 

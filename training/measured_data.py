@@ -68,8 +68,8 @@ def load_data(
     Args:
         trained: The model.
         config: What `data_settings` gave.
-        report: Takes a line to show: that labels were put into the model's order, or that the
-            run's dataset is no longer what the run had.
+        report: Takes a line to show: that files are no images, that labels were put into the
+            model's order, or that the run's dataset is no longer what the run had.
         part: What is measured, "test" or "train".
 
     Returns:
@@ -80,6 +80,8 @@ def load_data(
     """
     dataset = load_dataset(config.dataset, config.data_dir, config.labels_offset)
     _check_number_of_classes(trained, config, dataset)
+    if dataset.left_out_files is not None:
+        report(f"left out {dataset.left_out_files}")
     if (line := _change_since(trained, config, dataset, part)) is not None:
         report(line)
     return _in_the_models_order(trained, dataset, report)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from . import preprocessing as preprocessings
 from .evaluation import Predict
+from .image_errors import decoding_error
 
 _BATCH_SIZE = 32
 
@@ -38,7 +39,7 @@ def read_image(encoded: tf.Tensor, size: int, preprocessing: str) -> tf.Tensor:
     It is built of TensorFlow's operations only, so that it can be part of an exported model.
 
     Args:
-        encoded: Scalar string: a JPEG, PNG, GIF (its first frame) or BMP file.
+        encoded: Scalar string: a JPEG, PNG, GIF (its first frame), BMP or WebP file.
         size: Height and width of the result, in pixels.
         preprocessing: One of `preprocessing.PREPROCESSINGS`.
 
@@ -102,11 +103,13 @@ def predict(
 def _read_file(file: pathlib.Path, size: int, preprocessing: str) -> np.ndarray | str:
     """The prepared image, or why there is none."""
     try:
-        return read_image(tf.constant(file.read_bytes()), size, preprocessing).numpy()
+        encoded = tf.constant(file.read_bytes())
     except OSError as error:
         return f"can't be read: {error.strerror}"
+    try:
+        return read_image(encoded, size, preprocessing).numpy()
     except tf.errors.InvalidArgumentError:
-        return "is no JPEG, PNG, GIF or BMP image, a damaged one, or too small for the crop"
+        return f"can't be used: {decoding_error(encoded) or 'too small for the crop'}"
 
 
 def _most_probable(logits: np.ndarray, top: int) -> Iterator[list[tuple[int, float]]]:

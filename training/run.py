@@ -81,7 +81,7 @@ def train(
         ValueError: A setting the model or the dataset can't take, a checkpoint to start from that
             does not fit, or settings or data other than those of the run to resume. Nothing
             is written then, unless it is an image on the way whose class `labels_offset` leaves
-            out.
+            out, or too many whose label is none of the classes, as labels seem to begin at 1.
         OSError: The directory can't be used as asked: see `run_directory.choose`.
         MemoryError: The batch is too large for the machine.
         TrainingFailed: The disk was full on the way, checkpoints could not be read, or a process
@@ -223,7 +223,7 @@ def _tell_of_the_start(
     run: OngoingRun, console: rich.console.Console, more: Mapping[str, str | None]
 ) -> None:
     lines = start_lines(run.config, run.model, run.dataset, run.steps_per_epoch, run.placement)
-    told: dict[str, str | None] = {**lines, "files": str(run.directory.path)}
+    told = {**lines, "files": str(run.directory.path)}
     if run.placement.is_chief and (expected := run.directory.read_expected()) is not None:
         told["expected"] = f"test accuracy {expected}"
     for name, text in {**told, **more}.items():

@@ -110,8 +110,8 @@ def record(
 
 def start_lines(
     config: TrainConfig, model: keras.Model, dataset: Dataset, steps: int, placement: Placement
-) -> dict[str, str]:
-    """What the user is told, by name; arguments as of `record`."""
+) -> dict[str, str | None]:
+    """What the user is told, by name, or None; arguments as of `record`."""
     size = config.image_size
     idle = placement.idle_gpus if config.strategy == "auto" else 0
     uneven = f", {_counted(idle, 'GPU')} idle as all can't share the batch evenly" if idle else ""
@@ -119,6 +119,7 @@ def start_lines(
         "model": f"{config.model}, {config.stage}, {count_parameters(model):,} parameters",
         "dataset": f"{config.dataset}, {len(dataset.train):,} training and {len(dataset.test):,} "
         f"test images, at {size}x{size}",
+        "left out": dataset.left_out_files,
         "steps": f"{_counted(config.epochs, 'epoch')} of {_counted(steps, 'step')}, "
         f"global batch {config.batch_size}",
         "rate": f"{config.optimizer}, {config.schedule} from {config.learning_rate}",

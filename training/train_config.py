@@ -40,12 +40,13 @@ class TrainConfig:
         optimizer: adadelta, adagrad, adam, adamw, ftrl, lamb, momentum, rmsprop or sgd. rmsprop
             starts its mean square at one, as TF1's does.
         learning_rate: The peak of the schedule.
-        momentum: Share of the last step's direction kept in the next one, 0 to 1; of momentum and
-            rmsprop.
+        momentum: Share of the last step's direction kept in the next one, 0 to below 1; of
+            momentum and rmsprop.
         nesterov: Whether momentum looks one step ahead.
-        rho: Share of the old mean square kept in a step, 0 to 1; of rmsprop and adadelta.
-        beta_1: Share of the old mean gradient kept in a step, 0 to 1; of adam, adamw and lamb.
-        beta_2: Share of the old mean square kept in a step, 0 to 1; of adam, adamw and lamb.
+        rho: Share of the old mean square kept in a step, 0 to below 1; of rmsprop and adadelta.
+        beta_1: Share of the old mean gradient kept in a step, 0 to below 1; of adam, adamw and
+            lamb.
+        beta_2: Share of the old mean square kept in a step, 0 to below 1; of adam, adamw and lamb.
         epsilon: What is added to the mean square, inside the root (rmsprop, adadelta, adagrad) or
             to the root (adam, adamw, lamb).
         initial_accumulator_value: Where the sum of squares starts; of adagrad and ftrl.
@@ -69,8 +70,8 @@ class TrainConfig:
         weight_decay: TF-Slim's: `weight_decay * sum(w ** 2) / 2` is added to the loss.
         dropout_keep_prob: Share of the features kept before the last layer, above 0, up to 1; none
             is the model's own.
-        batch_norm_decay: Share of the old moving statistics kept in a training step, 0 to 1; none
-            is the model's own.
+        batch_norm_decay: Share of the old moving statistics kept in a training step, 0 to below 1;
+            none is the model's own.
         ema_decay: Share of the old moving averages of all weights kept in a training step, 0 to
             below 1; they are what is tested and saved at the end. none is without averages.
         clip_norm: Longest gradient of a single weight; longer ones are shortened.

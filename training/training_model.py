@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from .. import checkpoints, models
+from ..checkpoints.names import as_alternatives
 from ..models.batch_norm import BatchNorm
 from .ema import MovingAverages
 from .optimizers import create_optimizer
@@ -262,9 +263,11 @@ def _freeze_others(net: keras.Model, trainable: str) -> None:
     wanted = {name for name in named if re.fullmatch(rf"(?:{trainable})(/.*)?", name)}
     if not wanted:
         some = ", ".join(list(named)[-_NAMES_SHOWN:])
+        several = as_alternatives(trainable)
+        hint = "" if several is None else f" Several are given as {several!r}."
         raise ValueError(
             f"trainable={trainable!r} matches none of {net.name}'s trainable variables, such as "
-            f"{some}: it has to match a whole name or scope."
+            f"{some}: it has to match a whole name or scope.{hint}"
         )
     for name, variable in named.items():
         if name not in wanted:

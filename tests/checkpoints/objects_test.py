@@ -161,6 +161,14 @@ def test_g16_what_is_excluded_keeps_its_values(tmp_path):
             r"'net/logitss', which matches no variable .* Near it: net/l",
         ),
         (
+            {"exclude": ["net/hidden,net/logits"]},
+            r"Several are given by an exclude for each, or as 'net/hidden\|net/logits'",
+        ),
+        (
+            {"exclude": ["net/logit{1,2}"]},
+            r"matches no variable of the model and no tensor of the file\.( Near it.*)?$",
+        ),
+        (
             {"ema": True},
             r"has no moving averages of 4 trainable .* taken with ema=False \(--ema no\)",
         ),

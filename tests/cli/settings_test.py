@@ -1,12 +1,15 @@
 """Options from a dataclass: what texts stand for, and what the help says."""
 
+import contextlib
 import dataclasses
+import re
 
 import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from shimzoo.cli import settings
+from shimzoo.training import DEMO
 from shimzoo.training.train_config import TrainConfig
 
 
@@ -48,6 +51,24 @@ def test_texts_come_from_the_docstring_in_one_line():
 def test_every_setting_of_a_run_is_described():
     names = [field.name for field in dataclasses.fields(TrainConfig)]
     assert list(settings.descriptions(TrainConfig)) == names
+
+
+RANGES = {"0 to below 1": False, "0 to 1": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "takes_1"),
+    [
+        (name, takes_1)
+        for name, text in settings.descriptions(TrainConfig).items()
+        for words, takes_1 in RANGES.items()
+        if re.search(rf"\b{words}\b", text)
+    ],
+)
+def test_the_help_says_whether_a_share_may_be_1(name, takes_1):
+    assert getattr(dataclasses.replace(DEMO.config, **{name: 0.0}), name) == 0
+    with contextlib.nullcontext() if takes_1 else pytest.raises(ValueError, match=name):
+        dataclasses.replace(DEMO.config, **{name: 1.0})
 
 
 def test_the_help_names_the_defaults():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -246,6 +247,18 @@ def test_predictions_are_the_runs_and_name_its_classes(capsys, trained, digit_fi
     assert shown.splitlines()[1].split() == [best["name"], f"{best['probability']:.2%}"]
 
 
+def test_a_folders_files_that_are_no_images_are_told(capsys, trained, digit_files, tmp_path):
+    shutil.copytree(digit_files, tmp_path / "digits")
+    command = ["predict", tmp_path / "digits", "--checkpoint", trained.directory, "--json"]
+    told = {}
+    for name in (".hidden", "t.tiff"):
+        (tmp_path / "digits" / name).write_text("")
+        code, shown, told[name] = shimzoo(capsys, *command)
+        assert (code, len(json.loads(shown))) == (0, 3)
+    assert "left out" not in told[".hidden"]
+    assert re.search(r"^shimzoo: left out 1 file that .*t\.tiff'$", told["t.tiff"], re.M)
+
+
 def test_an_unreadable_image_is_named_and_the_others_are_told(
     capsys, trained, digit_files, tmp_path
 ):
@@ -254,7 +267,7 @@ def test_an_unreadable_image_is_named_and_the_others_are_told(
     command = ["predict", bad, digit_files / "0.png", "--checkpoint", trained.directory]
     code, shown, err = shimzoo(capsys, *command)
     assert code == 1
-    assert f"shimzoo: error: '{bad}' is no JPEG" in err
+    assert f"shimzoo: error: '{bad}' can't be used: Unknown image file format" in err
     assert shown.startswith(str(digit_files / "0.png"))
     code, shown, _ = shimzoo(capsys, *command, "--json")
     assert code == 1

@@ -16,8 +16,10 @@ from shimzoo.training.datasets import (
     ArraySplit,
     Dataset,
     TooManyBadExamples,
+    describe_foreign_label,
     load_dataset,
 )
+from shimzoo.training.datasets.labels_offset import with_labels_offset
 from shimzoo.training.input_check import check_input
 from shimzoo.training.input_pipeline import evaluation_batches, training_batches
 
@@ -168,6 +170,71 @@ def test_bad_examples_are_named_with_their_reasons(damaged):
     assert "\n" not in report
 
 
+ADVICE = r"labels seem to begin at 1: .*labels\.txt needs a first line .*`background`"
+
+
+@pytest.mark.parametrize(
+    ("offset", "told"),
+    [
+        (0, "label 3, where 0 to 2 are classes"),
+        (1, "label 3, where 1 to 2 are classes with labels_offset=1"),
+        (-1, "label 3, where 0 to 2 are classes with labels_offset=-1"),
+    ],
+)
+def test_labels_that_begin_at_1_are_told_as_the_file_has_them_and_what_to_do(
+    tmp_path, offset, told
+):
+    name = write_labelled(tmp_path, [1, 2, 3] * 4).name
+    dataset = load_dataset(name, labels_offset=offset)
+    check_input(dataset, DISK)
+    bad = BadExamples(dataset.train, 0.01)
+    batches(dataset.train, DISK, bad=bad)
+    lines = re.escape(f"record 2 ({told}); ") + rf".*\. .*{ADVICE}"
+    assert re.search(lines, bad.report(0))
+    with pytest.raises(ValueError, match=rf"\({told}\).* than the 0 that .* allows\. The {ADVICE}"):
+        bad.check(0)
+
+
+def test_the_advice_for_labels_that_begin_at_1_makes_them_classes(tmp_path):
+    name = write_labelled(tmp_path, [1, 2, 3] * 4).name
+    (tmp_path / "labels.txt").write_text("background\nant\nbee\ncat\n")
+    for offset, names in ((0, ("background", "ant", "bee", "cat")), (1, ("ant", "bee", "cat"))):
+        dataset = load_dataset(name, labels_offset=offset)
+        assert dataset.class_names == names
+        bad = BadExamples(dataset.train, 0.0)
+        images = list(evaluation_batches(dataset.train, DISK, bad))
+        labels = np.concatenate([labels for _, labels, _ in images])
+        assert [names[label] for label in labels[:3]] == ["ant", "bee", "cat"]
+        assert bad.report(EVALUATION) is None
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 9] * 4, [1, 3, 4] * 4, [0, 1, -1] * 4])
+def test_other_labels_that_are_no_classes_do_not_seem_to_begin_at_1(tmp_path, labels):
+    split = load_dataset(write_labelled(tmp_path, labels).name).train
+    bad = BadExamples(split, 1.0)
+    list(evaluation_batches(split, DISK, bad))
+    assert "where 0 to 2 are classes" in bad.report(EVALUATION)
+    assert "seem to begin" not in bad.report(EVALUATION)
+
+
+def test_labels_that_begin_at_1_are_told_before_a_run_if_none_of_the_first_is_a_class(tmp_path):
+    dataset = load_dataset(write_labelled(tmp_path, [3] * 8 + [1, 2]).name)
+    message = rf"first 8 training .*label 3, where 0 to 2 are classes\. The {ADVICE}"
+    with pytest.raises(ValueError, match=message):
+        check_input(dataset, DISK)
+
+
+@hypothesis.given(st.integers(-3, 3), st.integers(-5, 12))
+def test_a_label_is_told_with_the_number_that_its_file_has(offset, stored):
+    hypothesis.assume(not 0 <= stored < offset)  # Refused.
+    few = ArraySplit(np.zeros([1, 1, 1, 1], np.uint8), np.array([stored], np.int32), 5)
+    dataset = with_labels_offset(Dataset("few", few, few, tuple("abcde")), offset)
+    label = int(dataset.train.read(tf.constant(0))["label"])
+    assert label == dataset.train.labels[0]
+    if not 0 <= label < dataset.train.num_classes:
+        assert describe_foreign_label(dataset.train, label).startswith(f"label {stored}, where ")
+
+
 def test_more_bad_examples_than_allowed_are_an_error(damaged):
     dataset, _ = damaged
     allowed, refused = (BadExamples(dataset.train, share) for share in (5 / 24, 0.19))
@@ -176,6 +243,39 @@ def test_more_bad_examples_than_allowed_are_an_error(damaged):
     allowed.check(0)
     with pytest.raises(TooManyBadExamples, match=r"than the 4 that max_bad_fraction=0\.19 "):
         refused.check(0)
+    # One of them has the label that comes after the last class.
+    assert "seem to begin" not in refused.report(0)
+
+
+def test_too_many_bad_examples_come_with_others_that_are_not_read_yet(damaged):
+    dataset, numbers = damaged
+    first = min(numbers)
+    bad = BadExamples(dataset.train, 0.0)
+    bad.note(np.zeros(1, np.int64), np.array([first]))
+    with pytest.raises(TooManyBadExamples) as raised:
+        bad.check(0)
+    told, look = str(raised.value).split(" A look at the first 24 images finds also ")
+    assert re.findall(r"record (\d+) ", told) == [str(first)]
+    assert {int(number) for number in re.findall(r"record (\d+) \(", look)} == numbers - {first}
+    bad.count_unnamed(0, 1)
+    with pytest.raises(TooManyBadExamples, match=r"allow more\.$"):
+        bad.check(0)
+
+
+def test_a_look_for_other_bad_examples_ends_after_some(tmp_path):
+    split = write_images(tmp_path, [b"no image"] * 9 + [image_files.encoded(0)])
+    bad = BadExamples(split, 0.0)
+    bad.note(np.zeros(1, np.int64), np.array([1]))
+    with pytest.raises(TooManyBadExamples, match=r"the first 6 images finds also (.*; ){4}.*\)\.$"):
+        bad.check(0)
+
+
+def test_without_other_bad_examples_none_are_told(tmp_path):
+    split = write_images(tmp_path, [image_files.encoded(0), b"no image"])
+    bad = BadExamples(split, 0.0)
+    bad.note(np.zeros(1, np.int64), np.array([1]))
+    with pytest.raises(TooManyBadExamples, match=r"^1 of 2 .* allow more\.$"):
+        bad.check(0)
 
 
 totals_and_counts = st.integers(1, 2000).flatmap(

@@ -23,6 +23,7 @@ def folder(tmp_path_factory):
     image_files.write_folder(folder / "train", {"ant": 12, "bee": 12}, "jpg")
     image_files.write_folder(folder / "test", {"ant": 4, "bee": 4}, "jpg")
     (folder / "train" / "bee" / "015.jpg").write_bytes(b"no image")
+    (folder / "train" / "bee" / "015.tiff").write_bytes(b"an image of another kind")
     return folder
 
 
@@ -36,6 +37,7 @@ def config(folder):
 def test_each_epoch_names_what_could_not_be_read(config, tmp_path, capsys):
     result = train(config, out=tmp_path / "run")
     printed = capsys.readouterr().out
+    assert re.search(r"^left out 1 file that ends in none of .*bee/015\.tiff'$", printed, re.M)
     pattern = r"^epoch (\d): 1 of 24 training images could not be used: (.*)$"
     lines = re.findall(pattern, printed, re.MULTILINE)
     assert [number for number, _ in lines] == ["1", "2"]
@@ -130,3 +132,17 @@ def test_a_class_that_the_offset_leaves_out_stops_the_run_with_a_line(tmp_path):
     )
     with pytest.raises(ValueError, match=r"a_train, record 14 is of class 0 \(class 0\)"):
         train(config, out=tmp_path / "run")
+
+
+def test_labels_that_begin_at_1_are_for_no_resuming(tmp_path, capsys):
+    image_files.write_slim(tmp_path / "data", {"a_test": 0})
+    for name, count in (("a_train", 15), ("a_test", 3)):
+        images = [image_files.example(image_files.encoded(i), 1 + i % 3) for i in range(count)]
+        image_files.write_records(tmp_path / "data" / name, images)
+    arguments = ["train", "--dataset", f"tfrecord:{tmp_path / 'data'}", "--batch-size", "5"]
+    more = ["--preprocessing", "resize", "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert cli.main([*arguments, *more]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "(label 3, where 0 to 2 are classes)" in line
+    assert "labels seem to begin at 1" in line
+    assert "--resume" not in line

@@ -25,7 +25,9 @@ def read(split):
     images, labels = [], []
     for example in examples(split):
         image = example["image"]
-        images.append((tf.io.decode_image(image) if image.dtype == tf.string else image).numpy())
+        if image.dtype == tf.string:
+            image = tf.io.decode_image(image, expand_animations=False)
+        images.append(image.numpy())
         labels.append(int(example["label"]))
     return images, labels
 
@@ -68,6 +70,9 @@ def test_examples_come_in_the_order_asked_for(digits):
     [
         ("mnist", None, r"no dataset 'mnist'.*digits.*folder:PATH.*tfrecord:PATTERN.*--data-dir"),
         ("Mnist!", "/data", "no dataset 'Mnist!'"),
+        ("digit", None, r"no dataset 'digit'; did you mean digits\? Datasets are .*--data-dir"),
+        ("Fashion-MNIST", None, r"did you mean fashion_mnist\?"),
+        ("imagenet", None, r"did you mean imagenet2012\?"),
         ("digits", "/data", "leave data_dir='/data' out"),
         ("folder:", None, "names no files"),
         ("folder:x", "/data", "leave data_dir"),
@@ -178,12 +183,29 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path, classes, message):
         load_dataset(f"folder:{tmp_path}")
 
 
-def test_jpegs_bmps_and_hidden_files_in_a_folder(tmp_path):
-    image_files.write_folder(tmp_path, {"a": 2}, "jpg")
-    (tmp_path / "a" / "notes.txt").write_text("none")
+@pytest.mark.parametrize("ending", ["jpg", "webp"])
+def test_images_of_a_format_and_hidden_files_in_a_folder(tmp_path, ending):
+    image_files.write_folder(tmp_path, {"a": 2}, ending)
+    (tmp_path / "a" / ".hidden").write_text("none")
     (tmp_path / ".cache").mkdir()
     dataset = load_dataset(f"folder:{tmp_path}")
-    assert len(dataset.train) + len(dataset.test) == 2
+    assert len(dataset.train) == len(dataset.test) == 1
+    assert dataset.left_out_files is None
+    images = read(dataset.train)[0] + read(dataset.test)[0]
+    assert {image.shape for image in images} == {(24, 20, 3)}
+
+
+@pytest.mark.parametrize("parts", [("train/", "test/"), ("",)])
+def test_files_in_class_folders_that_are_no_images_are_counted(tmp_path, parts):
+    for part in parts:
+        image_files.write_folder(tmp_path / part, {"a": 2, "b": 2})
+        for name in ("a/notes.txt", "b/deep/t.tiff"):
+            (tmp_path / part / name).parent.mkdir(exist_ok=True)
+            (tmp_path / part / name).write_text("")
+    for offset in (0, -1):
+        dataset = load_dataset(f"folder:{tmp_path}", labels_offset=offset)
+        assert dataset.left_out_files.startswith(f"{2 * len(parts)} files that end in none of .bmp")
+        assert f"such as '{tmp_path / parts[0] / 'a' / 'notes.txt'}'" in dataset.left_out_files
 
 
 # Fashion-MNIST.

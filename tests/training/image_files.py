@@ -1,8 +1,10 @@
 """Small datasets on disk, in every format, some of their images damaged."""
 
+import io
 import pathlib
 
 import numpy as np
+import PIL.Image
 import sklearn.datasets
 import tensorflow as tf
 
@@ -24,8 +26,15 @@ def pixels(number: int, height: int = 24, width: int = 20) -> np.ndarray:
 
 def encoded(number: int, ending: str = "png", **size: int) -> bytes:
     """Such an image in a file's format."""
-    encode = {"png": tf.io.encode_png, "jpg": tf.io.encode_jpeg}[ending]
+    encode = {"png": tf.io.encode_png, "jpg": tf.io.encode_jpeg, "webp": lossless_webp}[ending]
     return encode(tf.constant(pixels(number, **size))).numpy()
+
+
+def lossless_webp(image: tf.Tensor) -> tf.Tensor:
+    """A uint8 image as a WebP file, which TensorFlow reads and does not write."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(image.numpy()).save(buffer, "WEBP", lossless=True)
+    return tf.constant(buffer.getvalue())
 
 
 def write_folder(folder: pathlib.Path, classes: dict[str, int], ending: str = "png") -> None:

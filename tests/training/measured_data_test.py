@@ -184,6 +184,12 @@ def test_labels_say_which_of_a_datasets_names_are_the_models(folder):
     assert (data.class_names, told) == (NAMES, [])
 
 
+def test_files_that_are_no_images_are_told(folder):
+    (folder / NAMES[0] / "t.tiff").write_text("")
+    _, (line,) = loaded(of_run(f"folder:{folder}", NAMES))
+    assert line.startswith("left out 1 file that ends in none of ")
+
+
 def test_a_dataset_that_has_changed_since_the_run_is_told(folder):
     name = f"folder:{folder}"
     before = datasets.load_dataset(name)

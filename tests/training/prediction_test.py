@@ -1,11 +1,16 @@
 """The most probable classes of image files."""
 
+import pathlib
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo.tests.training import image_files
 from shimzoo.training import prediction, preprocessing
-from shimzoo.training.image_files import find_images
+from shimzoo.training.bad_examples import BadExamples
+from shimzoo.training.datasets import load_dataset
+from shimzoo.training.image_files import describe_others, find_images
 
 SIZE = 8
 NAMES = ("dark", "grey", "light")
@@ -47,12 +52,43 @@ def test_every_image_gets_its_classes_in_order_and_bad_ones_their_reason(tmp_pat
         None,
         "grey",
     ]
-    assert "damaged" in found[2].error
+    assert "Invalid PNG" in found[2].error
     assert "No such file" in found[3].error
     number, name, probability = found[4].classes[0]
     assert (number, name) == (1, "grey")
     assert probability == pytest.approx(1 / (1 + 2 * np.exp(-10)), abs=1e-3)
     assert sum(probability for _, _, probability in found[0].classes) == pytest.approx(1)
+
+
+JPEG = image_files.photo("china")
+TIFF = b"II*\0" + bytes(60)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "Input is empty"),
+        (b"a text of some words", "Unknown image file format"),
+        (TIFF, "Unknown image file format"),
+        (JPEG[: len(JPEG) // 2], "JPEG"),
+    ],
+    ids=["empty", "text", "tiff", "cut"],
+)
+def test_what_is_wrong_with_a_file_is_told_as_in_training(tmp_path, content, reason):
+    folder = tmp_path / "photos"
+    image_files.write_folder(folder, {"ant": 2, "bee": 2})
+    for file in folder.glob("*/*"):
+        file.write_bytes(content)
+    split = load_dataset(f"folder:{folder}").train
+    in_training = BadExamples(split, 1.0).reason(0)
+    assert reason in in_training
+    (found,) = predict([pathlib.Path(split.name_of(0))])
+    assert found.error == f"can't be used: {in_training}"
+
+
+def test_an_image_that_is_too_small_is_no_damaged_one(tmp_path):
+    (found,) = predict([write(tmp_path / "a.png", 0)], size=300, preprocessing="vgg")
+    assert found.error == "can't be used: too small for the crop"
 
 
 @pytest.mark.parametrize("name", ["inception", "vgg", "lenet", "resize"])
@@ -103,9 +139,19 @@ def test_folders_stand_for_the_images_below_them(tmp_path):
         write(tmp_path / "a" / "2.PNG", 0),
         write(tmp_path / "a" / "deep" / "1.jpeg", 0, tf.io.encode_jpeg),
     ]
-    (tmp_path / "a" / "notes.txt").write_text("")
+    for left_out in ("notes.txt", ".DS_Store"):
+        (tmp_path / "a" / left_out).write_text("")
     other = write(tmp_path / "b.image", 0)
-    assert find_images([other, tmp_path / "a"]) == [other, *wanted]
+    found = find_images([other, tmp_path / "a"])
+    assert found.images == [other, *wanted]
+    assert found.others == [tmp_path / "a" / "notes.txt"]
+
+
+def test_files_that_are_left_out_are_counted_with_an_example(tmp_path):
+    assert describe_others([]) is None
+    others = [tmp_path / "a.tiff", tmp_path / "b.txt"]
+    assert re.fullmatch(rf"1 file that .*\.webp: '{others[0]}'", describe_others(others[:1]))
+    assert re.fullmatch(rf"2 files that .*, such as '{others[0]}'", describe_others(others))
 
 
 def test_what_is_not_there_is_told(tmp_path):

@@ -56,6 +56,7 @@ def test_encoded_and_decoded_images_give_the_same(name, phase):
     given = {
         "jpeg": data,
         "png": tf.io.encode_png(decoded),
+        "webp": image_files.lossless_webp(decoded),
         "uint8": decoded,
         "float32": tf.image.convert_image_dtype(decoded, tf.float32),
     }

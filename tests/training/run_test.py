@@ -309,7 +309,8 @@ def limit_once(patch):
 
 def fill(patch):
     def write(self, path):
-        raise tf.errors.ResourceExhaustedError(None, None, f"{path}.index; {FULL}")
+        file = f"{path}_temp/part-00000-of-00001.data-00000-of-00001.tempstate5440366082380729953"
+        raise tf.errors.ResourceExhaustedError(None, None, f"{file}; {FULL}")
 
     patch.setattr(tf.train.Checkpoint, "write", write)
 
@@ -334,6 +335,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(
     (line,) = captured.err.splitlines()
     assert line.startswith(f"shimzoo: error: The run in '{out}' failed after {steps} of 2 steps: ")
     assert line.endswith(f"{reason}. Once that is mended, --resume continues it.")
+    assert f" steps: '{out / 'checkpoints'}': " in line
+    assert "temp" not in line.replace(str(out), "")
     assert cli.main([*arguments, "--resume"]) == 0
     assert "at the start, as the run has no checkpoint yet" in capsys.readouterr().out
     saved = {path.suffix for path in (out / "checkpoints").iterdir()}

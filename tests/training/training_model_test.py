@@ -175,6 +175,17 @@ def test_an_expression_that_names_nothing_is_an_error():
         training(TwoHeads(), trainable="Logit")
 
 
+def test_scopes_in_tf_slims_way_are_told_ours():
+    net = TwoHeads()
+    heads = {name.rpartition("/")[0] for name in map(checkpoints.tf1_name, net.trainable_weights)}
+    with pytest.raises(ValueError, match=r" Several are given as '[^']*'\.$") as refused:
+        training(net, trainable=", ".join(sorted(heads)))
+    told = re.search(r"given as '([^']*)'", str(refused.value))[1]
+    assert set(told.split("|")) == heads
+    training(net, trainable=told)
+    assert len(net.trainable_weights) == 4
+
+
 @pytest.mark.parametrize(("asked", "nearest"), [(4, "3, 6"), (5, "3, 6"), (7, "6")])
 def test_executions_that_do_not_fill_an_epoch_are_refused(asked, nearest):
     config = dataclasses.replace(CONFIG, steps_per_execution=asked)

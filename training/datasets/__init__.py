@@ -5,7 +5,7 @@ Nothing heavy is imported before a dataset is loaded, so that names can be check
 
 from .class_names import read_class_names
 from .dataset import Dataset, Split, TooManyBadExamples
-from .labels_offset import check_labels_offset
+from .labels_offset import begin_at_one, check_labels_offset, describe_foreign_label
 from .loading import DATASETS, check_dataset_name, load_dataset
 from .splits import ArraySplit, Subset
 
@@ -16,8 +16,10 @@ __all__ = [
     "Split",
     "Subset",
     "TooManyBadExamples",
+    "begin_at_one",
     "check_dataset_name",
     "check_labels_offset",
+    "describe_foreign_label",
     "load_dataset",
     "read_class_names",
 ]

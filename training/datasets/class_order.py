@@ -63,6 +63,7 @@ class _OrderedLabels(Split):
         self._split = split
         self._numbers = numbers
         self.num_classes = split.num_classes
+        self.labels_offset = split.labels_offset
         self.left_out = split.left_out
         self.in_memory = split.in_memory
         self.labels = None

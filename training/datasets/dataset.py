@@ -63,6 +63,7 @@ class Split(abc.ABC):
         num_classes: Labels are from 0 to this - 1, but for examples that are damaged.
         labels: int `[N]`, where they are known without reading the images; None where not.
         in_memory: Whether reading can't fail, as the images are held as arrays.
+        labels_offset: What has been subtracted from the labels that the files have.
         left_out: Names of the classes in front that an offset of the labels leaves out: an image of
             the last of them has label -1.
     """
@@ -70,6 +71,7 @@ class Split(abc.ABC):
     num_classes: int
     labels: np.ndarray | None = None
     in_memory: bool = False
+    labels_offset: int = 0
     left_out: tuple[str, ...] = ()
 
     @abc.abstractmethod
@@ -92,8 +94,8 @@ class Split(abc.ABC):
             index: int scalar, from 0 to the number of examples - 1.
 
         Returns:
-            `image`: a string scalar, an encoded JPEG, PNG, GIF or BMP; or pixels `[H, W, C]` with
-            one or three channels, uint8, or float32 in [0, 1]. `label`: an int32 scalar.
+            `image`: a string scalar, an encoded JPEG, PNG, GIF, BMP or WebP; or pixels `[H, W, C]`
+            with one or three channels, uint8, or float32 in [0, 1]. `label`: an int32 scalar.
         """
 
     @abc.abstractmethod
@@ -126,9 +128,12 @@ class Dataset:
         train: What a model is trained on.
         test: What it is tested on; no image is in both.
         class_names: What the labels stand for, in their order.
+        left_out_files: Which files in the folders of its classes are no images, in words; None if
+            all are.
     """
 
     name: str
     train: Split
     test: Split
     class_names: tuple[str, ...]
+    left_out_files: str | None = None

@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..image_files import IMAGE_SUFFIXES, images_below
+from ..image_files import IMAGE_SUFFIXES, describe_others, images_below
 from .dataset import Dataset, Split, fingerprint_of, held
 
 if TYPE_CHECKING:
@@ -96,16 +96,20 @@ def load(path: str) -> Dataset:
                 f"'{path}' has a folder {_TRAIN} and {len(tests)} of {', '.join(_TEST)}: it has to "
                 "have one of them."
             )
-        train, test = _files(folder / _TRAIN), _files(tests[0])
+        train, others = _files(folder / _TRAIN)
+        test, others_in_test = _files(tests[0])
+        others += others_in_test
     else:
-        train, test = _parted(_files(folder), folder)
+        files, others = _files(folder)
+        train, test = _parted(files, folder)
     names = sorted({name for _, name in train})
     if unknown := sorted({name for _, name in test} - set(names)):
         raise ValueError(
             f"'{tests[0]}' has the class {unknown[0]!r}, and '{folder / _TRAIN}' has not."
         )
     train_split, test_split = (_split(folder, files, names) for files in (train, test))
-    return Dataset(f"folder:{path}", train_split, test_split, tuple(names))
+    left_out = describe_others(others)
+    return Dataset(f"folder:{path}", train_split, test_split, tuple(names), left_out)
 
 
 def _split(folder: pathlib.Path, files: _Files, class_names: Sequence[str]) -> FileSplit:
@@ -114,21 +118,23 @@ def _split(folder: pathlib.Path, files: _Files, class_names: Sequence[str]) -> F
     return FileSplit(folder, [file for file, _ in files], labels, len(class_names))
 
 
-def _files(folder: pathlib.Path) -> _Files:
-    """All images, by class and name."""
+def _files(folder: pathlib.Path) -> tuple[_Files, list[pathlib.Path]]:
+    """All images, by class and name, and what is no image beside them."""
     classes = [entry for entry in sorted(folder.iterdir()) if _is_class(entry)]
     found: _Files = []
+    others: list[pathlib.Path] = []
     for entry in classes:
-        images = images_below(entry)
-        if not images:
+        inside = images_below(entry)
+        if not inside.images:
             raise FileNotFoundError(
                 f"The class folder '{entry}' has no images ({', '.join(IMAGE_SUFFIXES)}): put "
                 "some there or remove it."
             )
-        found += [(file, entry.name) for file in images]
+        found += [(file, entry.name) for file in inside.images]
+        others += inside.others
     if not found:
         raise FileNotFoundError(f"'{folder}' has no folders of images, one a class.")
-    return found
+    return found, others
 
 
 def _is_class(entry: pathlib.Path) -> bool:

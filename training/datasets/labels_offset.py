@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from .dataset import Dataset, Split, fingerprint_of
@@ -48,8 +50,8 @@ def with_labels_offset(dataset: Dataset, offset: int) -> Dataset:
                 "is of."
             )
     left_out_names = names[: max(offset, 0)]
-    return Dataset(
-        name=dataset.name,
+    return dataclasses.replace(
+        dataset,
         train=_OffsetLabels(dataset.train, offset, left_out_names),
         test=_OffsetLabels(dataset.test, offset, left_out_names),
         class_names=names[offset:] if offset > 0 else (BACKGROUND,) * -offset + names,
@@ -76,6 +78,45 @@ def check_labels_offset(split: Split, index: int, label: int) -> None:
         )
 
 
+def describe_foreign_label(split: Split, label: int) -> str:
+    """Says of a label that is none of the classes what it is and which ones there are.
+
+    Args:
+        split: What the image is of.
+        label: Its label, as `read` gave it.
+
+    Returns:
+        Both with the numbers that the files have.
+    """
+    offset = split.labels_offset
+    first, last = _of_none(offset), offset + split.num_classes - 1
+    subtracted = f" with labels_offset={offset}" if offset else ""
+    return f"label {_in_file(split, label)}, where {first} to {last} are classes{subtracted}"
+
+
+def begin_at_one(split: Split, labels: Collection[int]) -> bool:
+    """Whether labels seem to count from 1 where names of classes count from 0.
+
+    Args:
+        split: What the labels are of.
+        labels: Those that are none of the classes, as `read` gave them.
+
+    Returns:
+        Whether there are some, and all are the number that comes after the last class.
+    """
+    return bool(labels) and all(label == split.num_classes for label in labels)
+
+
+def _in_file(split: Split, label: int) -> int:
+    offset = split.labels_offset
+    return label + (_of_none(offset) if label < 0 else offset)
+
+
+def _of_none(offset: int) -> int:
+    # An image without a label, below 0, must get none by an offset below 0.
+    return max(offset, 0)
+
+
 class _OffsetLabels(Split):
     """A split with a number subtracted from its labels."""
 
@@ -84,10 +125,9 @@ class _OffsetLabels(Split):
 
         self._split = split
         self.left_out = left_out
-        self._offset = offset
+        self.labels_offset = offset
         self.num_classes = split.num_classes - offset
-        # An image without a label, below 0, must get none by an offset below 0.
-        self._of_none = max(offset, 0)
+        self._of_none = _of_none(offset)
         self.labels = None
         if (labels := split.labels) is not None:
             self.labels = labels - np.where(labels < 0, self._of_none, offset).astype(labels.dtype)
@@ -101,11 +141,11 @@ class _OffsetLabels(Split):
 
         example = self._split.read(index)
         label = example["label"]
-        return {**example, "label": label - tf.where(label < 0, self._of_none, self._offset)}
+        return {**example, "label": label - tf.where(label < 0, self._of_none, self.labels_offset)}
 
     def name_of(self, index: int) -> str:
         return self._split.name_of(index)
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint_of(self._split.fingerprint, str(self._offset))
+        return fingerprint_of(self._split.fingerprint, str(self.labels_offset))

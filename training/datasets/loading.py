@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 
 from .dataset import Dataset
@@ -41,8 +42,10 @@ def check_dataset_name(name: str, data_dir: str | None = None) -> None:
             f"{name} needs --data-dir: the folder that TensorFlow Datasets has prepared it in."
         )
     elif name not in _BUILT_IN and (data_dir is None or not _TFDS_NAME.fullmatch(name)):
+        near = difflib.get_close_matches(name.lower(), (*_BUILT_IN, _IMAGENET), n=1)
+        meant = f"; did you mean {near[0]}? Datasets" if near else ": datasets"
         raise ValueError(
-            f"There is no dataset {name!r}: datasets are {', '.join(DATASETS)}, and with "
+            f"There is no dataset {name!r}{meant} are {', '.join(DATASETS)}, and with "
             "--data-dir any that TensorFlow Datasets has prepared there."
         )
 

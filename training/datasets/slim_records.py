@@ -30,7 +30,8 @@ def load(pattern: str) -> Dataset:
 
     Args:
         pattern: A folder; or the beginning of the files' names, as `data/flowers`; or shell-style
-            wildcards. A file's part is the word `train`, or `test` or `validation`, in its name.
+            wildcards. A file's part is a word in its name: `train`; `test`, or else `validation`,
+            `val` or `eval`.
 
     Returns:
         The dataset, with the names in `labels.txt` beside the files.

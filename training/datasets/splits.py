@@ -67,6 +67,7 @@ class Subset(Split):
         self.num_classes = whole.num_classes
         self.labels = None if whole.labels is None else whole.labels[indices]
         self.in_memory = whole.in_memory
+        self.labels_offset = whole.labels_offset
         self.left_out = whole.left_out
 
     def __len__(self) -> int:

@@ -10,8 +10,9 @@ import tensorflow as tf
 class Preprocessing(abc.ABC):
     """Makes of an image of any size what a model sees.
 
-    An image is a string scalar, an encoded JPEG, PNG, GIF or BMP; or pixels `[H, W, C]` with one or
-    three channels, uint8, or float32 in [0, 1]. Whatever is random is a function of the seed alone.
+    An image is a string scalar, an encoded JPEG, PNG, GIF, BMP or WebP; or pixels `[H, W, C]` with
+    one or three channels, uint8, or float32 in [0, 1]. Whatever is random is a function of the seed
+    alone.
 
     Attributes:
         value_range: The least and the greatest value of the pixels before they are normalized.
