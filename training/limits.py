@@ -52,6 +52,7 @@ ALLOWED: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (
         (
             "learning_rate",
+            "decay_epochs",
             "decay_power",
             "epsilon",
             "clip_norm",

@@ -58,6 +58,8 @@ class TrainConfig:
         warmup_examples: Training images seen until the peak is reached, in a line from zero.
         decay_examples: Training images per decay of an exponential schedule, or those after which
             a polynomial or cosine one has come to its end; none is the whole run.
+        decay_epochs: The same in epochs of the run, in place of decay_examples, whatever the number
+            of training images.
         decay_rate: Factor of each decay of an exponential schedule, above 0, up to 1.
         staircase: Whether an exponential schedule decays at once, and not bit by bit.
         end_learning_rate: Where a polynomial or cosine schedule ends.
@@ -138,6 +140,7 @@ class TrainConfig:
     schedule: str = "cosine"
     warmup_examples: int = 0
     decay_examples: int | None = None
+    decay_epochs: float | None = None
     decay_rate: float = 0.94
     staircase: bool = True
     end_learning_rate: float = 0.0
@@ -210,8 +213,16 @@ class TrainConfig:
         increasing = all(a < b for a, b in zip((0, *boundaries), boundaries, strict=False))
         self._check("boundaries", increasing, "increasing numbers of images, 1 or more")
         self._check("factors", all(is_positive(x) for x in self.factors), "above 0 and finite")
-        if self.schedule == "exponential" and self.decay_examples is None:
-            raise ValueError("An exponential schedule needs decay_examples (--decay-examples).")
+        decays = [n for n in ("decay_examples", "decay_epochs") if getattr(self, n) is not None]
+        if len(decays) > 1:
+            raise ValueError(
+                "decay_examples and decay_epochs exclude each other: pass one of them."
+            )
+        if self.schedule == "exponential" and not decays:
+            raise ValueError(
+                "An exponential schedule needs decay_examples (--decay-examples) or decay_epochs "
+                "(--decay-epochs)."
+            )
 
     def _check_gradients(self) -> None:
         clips = [n for n in ("clip_norm", "clip_global_norm", "clip_value") if getattr(self, n)]
