@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import models
 from .train_config import TrainConfig
+from .unused_settings import check_used
 
 IMAGENET = "imagenet2012"
 
@@ -93,7 +94,8 @@ class Recipe:
                 and own settings, and one unit of the decay takes the place of the other.
 
         Raises:
-            ValueError: As `TrainConfig` does, and for a model that the recipe is not for.
+            ValueError: As `TrainConfig` does, for a model that the recipe is not for, and for a
+                change that has no effect, as of another optimizer.
         """
         model = changes.get("model", self.settings["model"])
         size = models.get_variant(model).input_size
@@ -106,7 +108,9 @@ class Recipe:
         settings = {"image_size": size, **self.settings, **own}
         if any(changes.get(name) is not None for name in _DECAYS):
             settings = {name: value for name, value in settings.items() if name not in _DECAYS}
-        return TrainConfig(**{**settings, **changes})
+        config = TrainConfig(**{**settings, **changes})
+        check_used(config, changes)
+        return config
 
     def expected(self, model: str | None = None) -> Expected | None:
         """What a model is expected to reach by this recipe, on its dataset.

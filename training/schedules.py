@@ -55,11 +55,10 @@ def _after_warmup(config: TrainConfig, total_examples: int) -> tuple[Any, bool]:
     """The schedule as a function of steps, and whether it counts from the warm-up's end."""
     schedules = keras.optimizers.schedules
     peak, batch_size = config.learning_rate, config.batch_size
-    decay_examples = config.decay_examples
+    decay_examples: float = config.decay_examples or total_examples
     if config.decay_epochs is not None:
         decay_examples = config.decay_epochs * total_examples / config.epochs
-    end = decay_examples or total_examples
-    steps = max(end - config.warmup_examples, 1) / batch_size
+    steps = max(decay_examples - config.warmup_examples, 1) / batch_size
     if config.schedule == "fixed":
         return lambda step: keras.ops.full_like(step, peak), False
     if config.schedule == "exponential":

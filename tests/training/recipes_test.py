@@ -101,6 +101,48 @@ def test_settings_that_do_not_go_together_are_refused(changes, message):
         dataclasses.replace(DEMO.config, **changes)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"optimizer": "adam", "momentum": 0.5}, "momentum=0.5 .*'adam'.* momentum or rmsprop"),
+        ({"optimizer": "sgd", "nesterov": True}, "nesterov=True .*optimizer='sgd'"),
+        ({"optimizer": "rmsprop", "nesterov": True}, "nesterov=True .*optimizer='rmsprop'"),
+        ({"beta_1": 0.8}, "beta_1=0.8 .*optimizer='momentum'.* adam or adamw or lamb"),
+        ({"epsilon": 1.0}, "epsilon=1.0 has no effect"),
+        ({"ftrl_l1": 0.1}, "ftrl_l1=0.1 .* take ftrl"),
+        ({"schedule": "fixed", "decay_rate": 0.9}, "decay_rate=0.9 .*'fixed'.* exponential"),
+        ({"schedule": "fixed", "decay_examples": 500}, "decay_examples=500 has no effect"),
+        ({"schedule": "fixed", "decay_epochs": 2.0}, "decay_epochs=2.0 has no effect"),
+        ({"staircase": True}, "staircase=True .*schedule='cosine'"),
+        ({"decay_power": 2.0}, "decay_power=2.0 .* take polynomial"),
+        ({"schedule": "fixed", "end_learning_rate": 0.1}, "end_learning_rate=0.1 has no effect"),
+    ],
+)
+def test_what_was_asked_for_without_effect_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        DEMO.changed(**given)
+    dataclasses.replace(DEMO.config, **given)  # From a recipe it may stand.
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"optimizer": "adam"},
+        {"schedule": "fixed"},
+        {"optimizer": "sgd", "nesterov": False},
+        {"optimizer": "sgd", "momentum": 0.0},
+        {"optimizer": "rmsprop", "momentum": 0.5, "rho": 0.8, "epsilon": 1.0},
+        {"optimizer": "ftrl", "ftrl_l2": 0.1, "initial_accumulator_value": 0.2},
+        {"schedule": "cosine", "decay_epochs": 2.0, "end_learning_rate": 0.01},
+        {"schedule": "polynomial", "decay_examples": 500, "decay_power": 2.0},
+        {"schedule": "exponential", "decay_epochs": 2.0, "staircase": True, "decay_rate": 0.9},
+    ],
+)
+def test_what_has_an_effect_or_asks_for_nothing_is_taken(given):
+    config = DEMO.changed(**given)
+    assert {name: getattr(config, name) for name in given} == given
+
+
 def test_what_json_made_of_the_settings_is_the_same_again():
     config = dataclasses.replace(
         DEMO.config, schedule="piecewise", boundaries=(5, 9), factors=(0.1, 0.01), profile=(2, 3)
