@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import re
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # The epoch of what is read to evaluate a model.
 EVALUATION = 0
 _NAMED = 5
+_OUT_OF_MEMORY = re.compile(r"\bOOM\b|\bout of memory\b|\bfailed to allocate\b", re.IGNORECASE)
 _REASON_CHARACTERS = 120
 
 
@@ -147,11 +149,12 @@ class BadExamples:
             if example["image"].dtype == tf.string:
                 tf.io.decode_image(example["image"], channels=3, expand_animations=False)
         except tf.errors.OpError as error:
-            return _first_line(error)
+            return first_line(error)
         label = int(example["label"])
         if not 0 <= label < self._split.num_classes:
             return f"label {label}, where 0 to {self._split.num_classes - 1} are classes"
-        return "too small for the crop, or unreadable by now and then"
+        # What the pipeline met is not known, as it passes over whatever it can't make.
+        return "too small for the crop, too large for the memory, or unreadable by now and then"
 
 
 class ReportBadExamples(keras.callbacks.Callback):
@@ -217,7 +220,13 @@ class ReportBadExamples(keras.callbacks.Callback):
             self._test_line = test_line
 
 
-def _first_line(error: tf.errors.OpError) -> str:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether it is for want of memory, of which TensorFlow tells as of a full disk."""
+    return isinstance(error, MemoryError) or bool(_OUT_OF_MEMORY.search(str(error)))
+
+
+def first_line(error: tf.errors.OpError) -> str:
+    """The first line of what TensorFlow says, without operation and device, for a sentence."""
     line = error.message.partition("\n")[0].removeprefix("{{function_node ")
-    line = line.rpartition("}} ")[2].partition(" [Op:")[0]
+    line = line.rpartition("}} ")[2].partition(" [Op:")[0].partition(" on /job:")[0]
     return line[:_REASON_CHARACTERS].rstrip(". ")

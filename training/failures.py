@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from . import arrival
-from .bad_examples import TooManyBadExamples
+from .bad_examples import TooManyBadExamples, is_out_of_memory
 from .checkpointing import Position
 from .cluster import Cluster
 from .interruption import TrainingFailed
@@ -22,7 +22,6 @@ _OPERATION = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\].*$")
 _TASK = re.compile(r"/job:(\w+)(?:/replica:\d+)?/task:(\d+)")
 # With which a process meets the loss of another.
 _OF_LOSSES = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError)
-_OUT_OF_MEMORY = re.compile(r"\bOOM\b|\bout of memory\b|\bfailed to allocate\b", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -47,7 +46,7 @@ def failures_named(
         raise _failed(str(error), position, directory) from error
     except (MemoryError, OSError, tf.errors.OpError) as error:
         # TensorFlow has one error for all that can be exhausted, disks included.
-        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+        if is_out_of_memory(error):
             raise MemoryError(
                 f"The run in '{directory.path}' was out of memory after {position.step} of "
                 f"{position.total_steps} steps: start anew with a batch size below "
@@ -72,7 +71,7 @@ def restoring_named(directory: RunDirectory, cluster: Cluster | None) -> Iterato
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        if _OUT_OF_MEMORY.search(str(error)):
+        if is_out_of_memory(error):
             raise MemoryError(_line(error)) from error
         raise TrainingFailed(
             f"The run in '{directory.path}' can't be resumed now: "

@@ -6,12 +6,13 @@ Nothing here imports keras or TensorFlow, so the command line can check settings
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 
 from .. import models
 from . import preprocessing as preprocessings
 from .datasets import check_dataset_name
-from .limits import ALLOWED, is_positive
+from .limits import ALLOWED, MOST_IMAGES, MOST_STEPS, is_positive
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -210,8 +211,9 @@ class TrainConfig:
                 f"{len(self.factors)} factors is not allowed: a piecewise schedule, and no other, "
                 "has boundaries, and a factor for each."
             )
-        increasing = all(a < b for a, b in zip((0, *boundaries), boundaries, strict=False))
-        self._check("boundaries", increasing, "increasing numbers of images, 1 or more")
+        ends = (0, *boundaries, MOST_IMAGES + 1)
+        increasing = all(a < b for a, b in itertools.pairwise(ends))
+        self._check("boundaries", increasing, f"increasing numbers of images, 1 to {MOST_IMAGES}")
         self._check("factors", all(is_positive(x) for x in self.factors), "above 0 and finite")
         decays = [n for n in ("decay_examples", "decay_epochs") if getattr(self, n) is not None]
         if len(decays) > 1:
@@ -245,8 +247,10 @@ class TrainConfig:
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"{pattern!r} is no regular expression: {error}.") from None
-        first_and_last = len(self.profile) == 2 and 1 <= self.profile[0] <= self.profile[1]
-        self._check("profile", not self.profile or first_and_last, "a first and a last step")
+        ends = (1, *self.profile, MOST_STEPS)
+        first_and_last = len(self.profile) == 2 and all(a <= b for a, b in itertools.pairwise(ends))
+        allowed = f"a first and a last step, 1 to {MOST_STEPS}"
+        self._check("profile", not self.profile or first_and_last, allowed)
 
     def _check_strategy(self) -> None:
         if self.replicas is not None and self.strategy != "mirrored":

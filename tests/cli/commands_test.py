@@ -224,6 +224,8 @@ def expected_of_the_run(monkeypatch, *options):
         (["train", "--batch-size", "0"], ["batch_size=0", "1 or more"]),
         (["train", "--batch-size", "many"], ["--batch-size", "'many'", "whole number"]),
         (["train", "--epochs", "0"], ["epochs=0", "1 or more"]),
+        (["train", "--epochs", "9" * 20], [f"epochs={'9' * 20}", "up to 2147483647"]),
+        (["train", "--image-size", "100000"], ["image_size=100000", "up to 65535"]),
         (["train", "--epochs", "1.5"], ["--epochs", "'1.5'", "whole number"]),
         (["train", "--image-size", "-1"], ["image_size=-1", "1 or more"]),
         (["train", "--learning-rate", "0"], ["learning_rate=0.0", "above 0"]),

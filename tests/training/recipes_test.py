@@ -15,6 +15,14 @@ BAD = [
     ("batch_size", 0, "1 or more"),
     ("batch_size", -3, "1 or more"),
     ("epochs", 0, "1 or more"),
+    ("image_size", 2**16, "up to 65535"),
+    ("epochs", 10**20, "up to 2147483647"),
+    ("batch_size", 2**31, "up to 2147483647"),
+    ("decay_examples", 10**400, "up to 9007199254740992"),
+    ("warmup_examples", 2**53 + 1, "up to 9007199254740992"),
+    ("labels_offset", 10**20, "to 65536"),
+    ("labels_offset", -(10**20), "from -65536"),
+    ("profile", (1, 2**31), "1 to 2147483647"),
     ("learning_rate", 0.0, "above 0"),
     ("learning_rate", -0.1, "above 0"),
     ("learning_rate", math.nan, "above 0"),
@@ -84,6 +92,10 @@ def test_a_bad_value_is_named_with_what_is_allowed(name, value, allowed):
             "boundaries=.*increasing",
         ),
         (
+            {"schedule": "piecewise", "boundaries": (2**53 + 1,), "factors": (0.1,)},
+            "boundaries=.*1 to 9007199254740992",
+        ),
+        (
             {"schedule": "piecewise", "boundaries": (9,), "factors": (0.0,)},
             "factors=.*above 0",
         ),
@@ -149,6 +161,22 @@ def test_what_json_made_of_the_settings_is_the_same_again():
     )
     saved = json.loads(json.dumps(dataclasses.asdict(config)))
     assert TrainConfig(**saved) == config
+
+
+def test_the_largest_numbers_are_allowed():
+    config = dataclasses.replace(
+        DEMO.config,
+        image_size=2**16 - 1,
+        epochs=2**31 - 1,
+        warmup_examples=2**53,
+        decay_examples=2**53,
+        labels_offset=-(2**16),
+        profile=(1, 2**31 - 1),
+        schedule="piecewise",
+        boundaries=(1, 2**53),
+        factors=(0.1, 0.01),
+    )
+    assert json.loads(json.dumps(dataclasses.asdict(config)))["warmup_examples"] == 2**53
 
 
 def test_the_limits_themselves_are_allowed():
