@@ -202,7 +202,10 @@ class BadExamples:
 
     def reason(self, index: int) -> str:
         """Why an example can't be used, found by reading it again."""
-        return self._fault(index) or "too small for the crop, or unreadable by now and then"
+        # What the pipeline met is not known, as it passes over whatever it can't make.
+        return self._fault(index) or (
+            "too small for the crop, too large for the memory, or unreadable by now and then"
+        )
 
     def _fault(self, index: int) -> str | None:
         """What is wrong with an example whatever its preprocessing."""

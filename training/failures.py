@@ -12,6 +12,7 @@ from . import arrival
 from .bad_examples import TooManyBadExamples
 from .checkpointing import Position
 from .cluster import Cluster
+from .image_errors import is_out_of_memory
 from .interruption import TrainingFailed
 from .run_directory import RunDirectory
 from .train_config import TrainConfig
@@ -24,7 +25,6 @@ _TEMPORARY = re.compile(r"^(.+?)/[^/]+(?:_temp/[^/;]+|\.tempstate\d+); ")
 _TASK = re.compile(r"/job:(\w+)(?:/replica:\d+)?/task:(\d+)")
 # With which a process meets the loss of another.
 _OF_LOSSES = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError)
-_OUT_OF_MEMORY = re.compile(r"\bOOM\b|\bout of memory\b|\bfailed to allocate\b", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -49,7 +49,7 @@ def failures_named(
         raise _failed(str(error), position, directory) from error
     except (MemoryError, OSError, tf.errors.OpError) as error:
         # TensorFlow has one error for all that can be exhausted, disks included.
-        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+        if is_out_of_memory(error):
             raise MemoryError(
                 f"The run in '{directory.path}' was out of memory after {position.step} of "
                 f"{position.total_steps} steps: start anew with a batch size below "
@@ -74,7 +74,7 @@ def restoring_named(directory: RunDirectory, cluster: Cluster | None) -> Iterato
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        if _OUT_OF_MEMORY.search(str(error)):
+        if is_out_of_memory(error):
             raise MemoryError(_line(error)) from error
         raise TrainingFailed(
             f"The run in '{directory.path}' can't be resumed now: "

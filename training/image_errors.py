@@ -1,16 +1,24 @@
-"""Why an image can't be used, in a line."""
+"""What TensorFlow's errors tell: why an image can't be used, and that memory did not suffice."""
 
 from __future__ import annotations
 
+import re
+
 import tensorflow as tf
 
+_OUT_OF_MEMORY = re.compile(r"\bOOM\b|\bout of memory\b|\bfailed to allocate\b", re.IGNORECASE)
 _LINE_CHARACTERS = 120
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether it is for want of memory, of which TensorFlow tells as of a full disk."""
+    return isinstance(error, MemoryError) or bool(_OUT_OF_MEMORY.search(str(error)))
+
+
 def line_of(error: tf.errors.OpError) -> str:
-    """What TensorFlow says is wrong, without the operation's name and the full stop."""
+    """What TensorFlow says is wrong, without operation, device and full stop."""
     line = error.message.partition("\n")[0].removeprefix("{{function_node ")
-    line = line.rpartition("}} ")[2].partition(" [Op:")[0]
+    line = line.rpartition("}} ")[2].partition(" [Op:")[0].partition(" on /job:")[0]
     return line[:_LINE_CHARACTERS].rstrip(". ")
 
 

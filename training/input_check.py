@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from .bad_examples import BadExamples
 from .datasets import Dataset, Split, check_labels_offset
+from .image_errors import is_out_of_memory, line_of
 from .input_pipeline import preprocessing_of
 from .train_config import TrainConfig
 
@@ -23,6 +24,7 @@ def check_input(dataset: Dataset, config: TrainConfig) -> None:
         config: The run's settings.
 
     Raises:
+        MemoryError: An image needs more memory than there is.
         ValueError: None of the first examples of a part can be used; says why of the first one. Or
             one is of a class that the offset of the labels leaves out.
     """
@@ -37,7 +39,13 @@ def check_input(dataset: Dataset, config: TrainConfig) -> None:
         bad = BadExamples(split, config.max_bad_fraction, part)
         probed = range(min(_PROBED, len(split)))
         # All are read, as any may have a label that is not for the offset.
-        usable = [_can_be_used(split, index, way) for index in probed]
+        try:
+            usable = [_can_be_used(split, index, way) for index in probed]
+        except tf.errors.OpError as error:
+            raise MemoryError(
+                f"{part} images of {config.dataset} at image_size={size} run out of memory "
+                f"({line_of(error)}): take a smaller size."
+            ) from error
         if not any(usable):
             name, shape = split.name_of(0), _shape_of(split)
             raise ValueError(
@@ -50,13 +58,17 @@ def check_input(dataset: Dataset, config: TrainConfig) -> None:
 def _can_be_used(split: Split, index: int, way: Callable[[tf.Tensor], tf.Tensor]) -> bool:
     try:
         example = split.read(tf.constant(index))
-    except tf.errors.OpError:
+    except tf.errors.OpError as error:
+        if is_out_of_memory(error):  # No fault of the image, and the next one would wait as long.
+            raise
         return False
     label = int(example["label"])
     check_labels_offset(split, index, label)
     try:
         way(example["image"])
-    except (tf.errors.OpError, ValueError):
+    except (tf.errors.OpError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         return False
     return 0 <= label < split.num_classes
 

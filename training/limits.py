@@ -22,6 +22,24 @@ PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "parameter_server", "tpu")
 
 
+# In pixels: no JPEG is longer, whose header has 16 bits for each side.
+LONGEST_SIDE = 2**16 - 1
+# Keras counts steps in 32 bits, and TensorFlow has as many for seeds and the rows of a batch.
+MOST_STEPS = 2**31 - 1
+# ImageNet-21k has 21,843; each class that an offset puts in front has a name and a logit.
+MOST_CLASSES = 2**16
+# Of whole numbers as large a float has each one, and schedules divide them.
+MOST_IMAGES = 2**53
+
+
+def _is_from(least: int, most: int) -> tuple[Callable[[Any], bool], str]:
+    return lambda x: least <= x <= most, f"from {least} to {most}"
+
+
+def _is_count(least: int, most: int) -> tuple[Callable[[Any], bool], str]:
+    return lambda x: least <= x <= most, f"{least} or more, up to {most}"
+
+
 def _is_one_of(choices: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
     return choices.__contains__, f"one of {', '.join(choices)}"
 
@@ -33,25 +51,26 @@ def is_positive(value: float) -> bool:
 
 # Settings, what they may be, and that in words; those that can be None may be that too.
 ALLOWED: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (("image_size",), *_is_count(1, LONGEST_SIDE)),
     (
         (
-            "image_size",
             "batch_size",
             "epochs",
-            "decay_examples",
             "gradient_accumulation_steps",
             "steps_per_execution",
             "keep",
             "log_every",
             "replicas",
         ),
-        lambda x: x >= 1,
-        "1 or more",
+        *_is_count(1, MOST_STEPS),
     ),
-    (("warmup_examples",), lambda x: x >= 0, "0 or more"),
+    (("decay_examples",), *_is_count(1, MOST_IMAGES)),
+    (("warmup_examples",), *_is_count(0, MOST_IMAGES)),
+    (("labels_offset",), *_is_from(-MOST_CLASSES, MOST_CLASSES)),
     (
         (
             "learning_rate",
+            "decay_epochs",
             "decay_power",
             "epsilon",
             "clip_norm",
@@ -100,5 +119,5 @@ ALLOWED: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("schedule",), *_is_one_of(SCHEDULES)),
     (("precision",), *_is_one_of(PRECISIONS)),
     (("strategy",), *_is_one_of(STRATEGIES)),
-    (("seed",), lambda x: 0 <= x < 2**31, "from 0 to 2147483647"),
+    (("seed",), *_is_from(0, MOST_STEPS)),
 )

@@ -64,6 +64,25 @@ def check_replicas(config: TrainConfig, replicas: int) -> None:
         )
 
 
+class _Ftrl(keras.optimizers.Ftrl):
+    """FTRL that leaves everything as it is in a step whose rate is zero.
+
+    It divides by the rate, so that the first step of a warm-up would make all weights NaN, and so
+    would a schedule that comes to zero. Other steps are Keras' own.
+    """
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Updates a variable, unless `learning_rate`, a scalar, is zero."""
+        update = super().update_step
+        tf.cond(
+            learning_rate > 0,
+            lambda: update(gradient, variable, learning_rate),
+            lambda: None,
+        )
+
+
 class _JointLossScaling(keras.optimizers.LossScaleOptimizer):
     """Loss scaling by which all replicas take a step, or none does.
 
@@ -143,7 +162,8 @@ def _adadelta(config: TrainConfig, **common: Any) -> keras.Optimizer:
 
 
 def _ftrl(config: TrainConfig, **common: Any) -> keras.Optimizer:
-    return keras.optimizers.Ftrl(
+    return _Ftrl(
+        name="ftrl",
         learning_rate_power=config.ftrl_learning_rate_power,
         initial_accumulator_value=config.initial_accumulator_value,
         l1_regularization_strength=config.ftrl_l1,

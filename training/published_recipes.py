@@ -1,12 +1,12 @@
-"""Recipes by name: the demonstration, those of the published results, and TF-Slim's fine-tuning.
+"""Recipes by name: the demonstration, TF-Slim's defaults and fine-tuning, published results.
 
 A published result's is found by its model's name too. What it is to reach stands in the model's
 record, but where the recipe's own source says another number.
 
 "Slim" is `research/slim` of https://github.com/tensorflow/models. Its `train_image_classifier.py`
 averages the losses of its clones, so that a rate for several clones holds for their batches
-together. It trains with RMSProp (decay and momentum 0.9, epsilon 1.0) from a rate of 0.01, which
-falls by 0.94 every two epochs, and with a weight decay of 0.00004, unless its flags say otherwise.
+together. Its defaults are read from that script at commit
+07ed3667c297eb5c84a2c28d6137d4be0e8ceb4a.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from .. import models
 from .recipes import DEMO, IMAGENET, Recipe
 
 _IMAGENET_IMAGES = 1_281_167  # Of ILSVRC 2012, as in Slim's datasets/imagenet.py.
-_FLOWERS_IMAGES = 3_320  # As in Slim's datasets/flowers.py.
 _MOBILENET_V3_BATCH = 4096
 _UNSTATED = "How long it trained is not published: 100 epochs, those of Inception v3's paper."
 _SLIM_OPTIMIZER: dict[str, Any] = {
@@ -28,6 +27,15 @@ _SLIM_OPTIMIZER: dict[str, Any] = {
     "rho": 0.9,
     "epsilon": 1.0,
     "weight_decay": 4e-5,
+}
+_SLIM_DEFAULTS: dict[str, Any] = {
+    **_SLIM_OPTIMIZER,
+    "batch_size": 32,
+    "learning_rate": 0.01,
+    "schedule": "exponential",
+    "decay_rate": 0.94,
+    "decay_epochs": 2.0,
+    "end_learning_rate": 1e-4,  # Of a polynomial schedule.
 }
 
 
@@ -46,19 +54,15 @@ def get_recipe(name: str) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]
     for recipe in RECIPES.values():
-        if recipe.settings["dataset"] == IMAGENET and name in models.list_models(recipe.trains):
+        if recipe.is_of_published_weights and name in models.list_models(recipe.trains):
             return dataclasses.replace(recipe, settings={**recipe.settings, "model": name})
     near = difflib.get_close_matches(name, [*RECIPES, *models.list_models()], n=3, cutoff=0.5)
     known = f"did you mean {' or '.join(near)}?" if near else f"recipes are {', '.join(RECIPES)}."
     raise ValueError(f"There is no recipe {name!r}; {known}")
 
 
-def _on_imagenet(
-    model: str, *, epochs_per_decay: float | None = None, **settings: Any
-) -> dict[str, Any]:
+def _on_imagenet(model: str, **settings: Any) -> dict[str, Any]:
     """Settings of a run on ImageNet."""
-    if epochs_per_decay is not None:
-        settings["decay_examples"] = round(epochs_per_decay * _IMAGENET_IMAGES)
     return {
         "model": model,
         "dataset": IMAGENET,
@@ -70,9 +74,7 @@ def _on_imagenet(
 
 def _slim_defaults(model: str) -> Recipe:
     return Recipe(
-        settings=_on_imagenet(
-            model, batch_size=32, learning_rate=0.01, epochs_per_decay=2, **_SLIM_OPTIMIZER
-        ),
+        settings=_on_imagenet(model, **_SLIM_DEFAULTS),
         source="The defaults of Slim's train_image_classifier.py, as its README trains. Google "
         f"trained the published weights with settings of its own. {_UNSTATED}",
         trains=model,
@@ -86,7 +88,7 @@ def _inception(model: str, paper: str, hardware: str, **settings: Any) -> Recipe
             model,
             batch_size=32,
             learning_rate=0.045,
-            epochs_per_decay=2,
+            decay_epochs=2,
             ema_decay=0.9999,
             **_SLIM_OPTIMIZER,
             **settings,
@@ -106,7 +108,7 @@ def _mobilenet_v3(
             model,
             batch_size=_MOBILENET_V3_BATCH,
             learning_rate=0.1,
-            epochs_per_decay=3,
+            decay_epochs=3,
             decay_rate=0.99,
             dropout_keep_prob=0.8,
             batch_norm_decay=0.99,
@@ -168,15 +170,11 @@ def _flowers_head(model: str, epochs: int, **settings: Any) -> Recipe:
 
 
 def _flowers(model: str, **settings: Any) -> Recipe:
-    decay = {} if settings.get("schedule") else {"decay_examples": 2 * _FLOWERS_IMAGES}
     return Recipe(
         settings={
+            **_SLIM_DEFAULTS,
             "model": model,
             "dataset": "tfrecord:/tmp/flowers/flowers",
-            "batch_size": 32,
-            "schedule": "exponential",
-            **decay,
-            **_SLIM_OPTIMIZER,
             **settings,
         },
         source=f"Slim's scripts/finetune_{model}_on_flowers.sh, with its paths. Its steps are "
@@ -209,13 +207,20 @@ RECIPES: dict[str, Recipe] = {
         hardware="2 cores of an AMD EPYC, busy with other work too",
         minutes=13,
     ),
+    "slim": Recipe(
+        settings=_on_imagenet("inception_v3", **_SLIM_DEFAULTS),
+        source="The defaults of Slim's train_image_classifier.py, for any model and data. It "
+        "trains until it is stopped; 100 epochs are chosen here.",
+        trains="*",
+        hardware="not published",
+    ),
     "mobilenet_v1": Recipe(
         settings=_on_imagenet(
             "mobilenet_v1_1.0_224",
             batch_size=64,
             optimizer="sgd",
             learning_rate=0.045,
-            epochs_per_decay=2.5,
+            decay_epochs=2.5,
             weight_decay=4e-5,
         ),
         trains="mobilenet_v1_*",
@@ -229,7 +234,7 @@ RECIPES: dict[str, Recipe] = {
             batch_size=8 * 96,
             epochs=420,
             learning_rate=8 * 0.045,
-            epochs_per_decay=2.5,
+            decay_epochs=2.5,
             decay_rate=0.98,
             label_smoothing=0.1,
             ema_decay=0.9999,

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import models
 from .train_config import TrainConfig
+from .unused_settings import check_used
 
 IMAGENET = "imagenet2012"
 
@@ -30,6 +31,9 @@ _BESIDE_THE_RESULT = {
     "strategy",
     "replicas",
 }
+
+# Two units of one setting: who gives it in one of them has not asked for the recipe's in the other.
+_DECAYS = ("decay_examples", "decay_epochs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Recipe:
         source: Where the numbers stand, and which of them do not stand there.
         accuracies: What models are to reach by it, 0 to 1, where the source says it or it was
             measured here over several seeds. On ImageNet the other models are to reach what the
-            published weights do, as their records say.
+            published weights do, as their records say, unless it is for any model.
         hardware: What that was measured on.
         minutes: How long it took there, from the command to the closing table; None where it was
             not measured here.
@@ -73,6 +77,11 @@ class Recipe:
     minutes: float | None = None
 
     @property
+    def is_of_published_weights(self) -> bool:
+        """Whether published weights come of it: those on ImageNet, but one for any model at all."""
+        return self.settings["dataset"] == IMAGENET and self.trains != "*"
+
+    @property
     def config(self) -> TrainConfig:
         """The run's settings; raises ValueError if its dataset needs to be told where it is."""
         return self.changed()
@@ -82,10 +91,11 @@ class Recipe:
 
         Args:
             **changes: Arguments of `TrainConfig`; with another `model` come that one's image size
-                and own settings.
+                and own settings, and one unit of the decay takes the place of the other.
 
         Raises:
-            ValueError: As `TrainConfig` does, and for a model that the recipe is not for.
+            ValueError: As `TrainConfig` does, for a model that the recipe is not for, and for a
+                change that has no effect, as of another optimizer.
         """
         model = changes.get("model", self.settings["model"])
         size = models.get_variant(model).input_size
@@ -95,7 +105,12 @@ class Recipe:
                 "of its own, or demo, with settings of your own."
             )
         own = self.own_settings.get(model, {})
-        return TrainConfig(**{"image_size": size, **self.settings, **own, **changes})
+        settings = {"image_size": size, **self.settings, **own}
+        if any(changes.get(name) is not None for name in _DECAYS):
+            settings = {name: value for name, value in settings.items() if name not in _DECAYS}
+        config = TrainConfig(**{**settings, **changes})
+        check_used(config, changes)
+        return config
 
     def expected(self, model: str | None = None) -> Expected | None:
         """What a model is expected to reach by this recipe, on its dataset.
@@ -114,7 +129,7 @@ class Recipe:
                 f"measured here on {self.hardware}" if is_measured else "as its source says",
             )
         published = variant.published
-        if self.settings["dataset"] != IMAGENET or published.top1_percent is None:
+        if not self.is_of_published_weights or published.top1_percent is None:
             return None
         told = f"as published (`shimzoo show {variant.name}` tells how)"
         return Expected(published.top1_percent / 100, told)

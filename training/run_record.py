@@ -122,9 +122,21 @@ def start_lines(
         "left out": dataset.left_out_files,
         "steps": f"{_counted(config.epochs, 'epoch')} of {_counted(steps, 'step')}, "
         f"global batch {config.batch_size}",
-        "rate": f"{config.optimizer}, {config.schedule} from {config.learning_rate}",
+        "rate": f"{config.optimizer}, {config.schedule} from {config.learning_rate}"
+        + _unfinished_warmup(config, steps),
         "compute": f"{placement}{uneven}, {config.precision}, jit_compile {model.jit_compile}",
     }
+
+
+def _unfinished_warmup(config: TrainConfig, steps: int) -> str:
+    """What to tell of a warm-up that the run ends within."""
+    images = steps * config.batch_size * config.epochs
+    if images > config.warmup_examples:
+        return ""
+    return (
+        f", which is not reached: the warm-up takes {config.warmup_examples:,} training images and "
+        f"the run {images:,} (--warmup-examples)"
+    )
 
 
 def _counted(number: int, noun: str) -> str:

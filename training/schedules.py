@@ -55,16 +55,17 @@ def _after_warmup(config: TrainConfig, total_examples: int) -> tuple[Any, bool]:
     """The schedule as a function of steps, and whether it counts from the warm-up's end."""
     schedules = keras.optimizers.schedules
     peak, batch_size = config.learning_rate, config.batch_size
-    end = config.decay_examples or total_examples
-    steps = max(end - config.warmup_examples, 1) / batch_size
+    decay_examples: float = config.decay_examples or total_examples
+    if config.decay_epochs is not None:
+        decay_examples = config.decay_epochs * total_examples / config.epochs
+    steps = max(decay_examples - config.warmup_examples, 1) / batch_size
     if config.schedule == "fixed":
         return lambda step: keras.ops.full_like(step, peak), False
     if config.schedule == "exponential":
-        decay_steps = config.decay_examples / batch_size
-        return (
-            schedules.ExponentialDecay(peak, decay_steps, config.decay_rate, config.staircase),
-            False,
+        decay = schedules.ExponentialDecay(
+            peak, decay_examples / batch_size, config.decay_rate, config.staircase
         )
+        return decay, False
     if config.schedule == "polynomial":
         return (
             schedules.PolynomialDecay(peak, steps, config.end_learning_rate, config.decay_power),

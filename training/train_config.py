@@ -6,12 +6,13 @@ Nothing here imports keras or TensorFlow, so the command line can check settings
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 
 from .. import models
 from . import preprocessing as preprocessings
 from .datasets import check_dataset_name
-from .limits import ALLOWED, is_positive
+from .limits import ALLOWED, MOST_IMAGES, MOST_STEPS, is_positive
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,8 @@ class TrainConfig:
         warmup_examples: Training images seen until the peak is reached, in a line from zero.
         decay_examples: Training images per decay of an exponential schedule, or those after which
             a polynomial or cosine one has come to its end; none is the whole run.
+        decay_epochs: The same in epochs of the run, in place of decay_examples, whatever the number
+            of training images.
         decay_rate: Factor of each decay of an exponential schedule, above 0, up to 1.
         staircase: Whether an exponential schedule decays at once, and not bit by bit.
         end_learning_rate: Where a polynomial or cosine schedule ends.
@@ -139,6 +142,7 @@ class TrainConfig:
     schedule: str = "cosine"
     warmup_examples: int = 0
     decay_examples: int | None = None
+    decay_epochs: float | None = None
     decay_rate: float = 0.94
     staircase: bool = True
     end_learning_rate: float = 0.0
@@ -208,11 +212,20 @@ class TrainConfig:
                 f"{len(self.factors)} factors is not allowed: a piecewise schedule, and no other, "
                 "has boundaries, and a factor for each."
             )
-        increasing = all(a < b for a, b in zip((0, *boundaries), boundaries, strict=False))
-        self._check("boundaries", increasing, "increasing numbers of images, 1 or more")
+        ends = (0, *boundaries, MOST_IMAGES + 1)
+        increasing = all(a < b for a, b in itertools.pairwise(ends))
+        self._check("boundaries", increasing, f"increasing numbers of images, 1 to {MOST_IMAGES}")
         self._check("factors", all(is_positive(x) for x in self.factors), "above 0 and finite")
-        if self.schedule == "exponential" and self.decay_examples is None:
-            raise ValueError("An exponential schedule needs decay_examples (--decay-examples).")
+        decays = [n for n in ("decay_examples", "decay_epochs") if getattr(self, n) is not None]
+        if len(decays) > 1:
+            raise ValueError(
+                "decay_examples and decay_epochs exclude each other: pass one of them."
+            )
+        if self.schedule == "exponential" and not decays:
+            raise ValueError(
+                "An exponential schedule needs decay_examples (--decay-examples) or decay_epochs "
+                "(--decay-epochs)."
+            )
 
     def _check_gradients(self) -> None:
         clips = [n for n in ("clip_norm", "clip_global_norm", "clip_value") if getattr(self, n)]
@@ -235,8 +248,10 @@ class TrainConfig:
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"{pattern!r} is no regular expression: {error}.") from None
-        first_and_last = len(self.profile) == 2 and 1 <= self.profile[0] <= self.profile[1]
-        self._check("profile", not self.profile or first_and_last, "a first and a last step")
+        ends = (1, *self.profile, MOST_STEPS)
+        first_and_last = len(self.profile) == 2 and all(a <= b for a, b in itertools.pairwise(ends))
+        allowed = f"a first and a last step, 1 to {MOST_STEPS}"
+        self._check("profile", not self.profile or first_and_last, allowed)
 
     def _check_strategy(self) -> None:
         if self.replicas is not None and self.strategy != "mirrored":

@@ -57,7 +57,7 @@ def test_every_command_runs_in_its_order(tmp_path, monkeypatch, capsys):
 
 def test_commands_on_data_of_the_user_come_as_far_as_the_training(monkeypatch):
     configs = [trained_with(arguments, monkeypatch) for arguments in commands("shell")]
-    names = ["mobilenet_v2_0.5_160"] * 2 + ["inception_v3"] * 2
+    names = ["mobilenet_v2_0.5_160"] * 2 + ["inception_v3"] * 2 + ["mobilenet_v1_1.0_224"]
     assert [config.model for config in configs] == names
     assert configs[0] == configs[1]
 

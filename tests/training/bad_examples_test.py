@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo.tests.training import image_files
-from shimzoo.training import DEMO
+from shimzoo.training import DEMO, preprocessing
 from shimzoo.training.bad_examples import EVALUATION, BadExamples, ReportBadExamples
 from shimzoo.training.checkpointing import Position
 from shimzoo.training.datasets import (
@@ -403,6 +403,35 @@ def test_images_that_do_not_suit_the_settings_are_told_before_a_run(damaged):
     empty = ArraySplit(np.zeros([0, 8, 8, 1], np.uint8), np.zeros(0, np.int32), 3)
     with pytest.raises(ValueError, match="has no test images"):
         check_input(Dataset("few", dataset.train, empty, tuple("abc")), DISK)
+
+
+class Starved(ArraySplit):
+    """Images that there is no memory to read."""
+
+    def read(self, index):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor, really")
+
+
+def test_want_of_memory_keeps_its_reason(damaged):
+    dataset, _ = damaged
+    starved = Starved(np.zeros([4, 8, 8, 1], np.uint8), np.zeros(4, np.int32), 3)
+    assert BadExamples(starved, 1.0).reason(0) == "OOM when allocating tensor, really"
+    message = "training images of digits at image_size=32 run out of memory .OOM .*, really.: take"
+    with pytest.raises(MemoryError, match=message):
+        check_input(dataclasses.replace(dataset, train=starved), DISK)
+
+
+def test_want_of_memory_for_what_the_model_sees_ends_the_check_at_once(damaged, monkeypatch):
+    asked = []
+
+    def evaluate(self, image, size):
+        asked.append(size)
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(type(preprocessing.get("resize")), "evaluate", evaluate)
+    with pytest.raises(MemoryError, match=r"test images .* image_size=32 run out of"):
+        check_input(damaged[0], DISK)
+    assert asked == [32]
 
 
 def test_labels_that_are_no_classes_are_told_before_a_run(tmp_path):

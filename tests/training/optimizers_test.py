@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from shimzoo.training import DEMO, optimizers, schedules
+from shimzoo.training.limits import OPTIMIZERS
 
 tf1 = tf.compat.v1
 
@@ -69,6 +70,57 @@ def test_an_optimizer_steps_as_tf1s(name):
         of_tf1.apply_gradients([(tf.constant(gradient), theirs)])
     assert np.abs(ours.numpy() - start).max() > 0.01
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def losses(optimizer, weights, steps):
+    """The losses of a linear classifier before each step, and after the last."""
+    random = np.random.default_rng(0)
+    images = tf.constant(random.normal(size=[32, 8]).astype("float32"))
+    labels = tf.constant(random.integers(0, 3, size=[32]))
+    found = []
+    for _ in range(steps + 1):
+        with tf.GradientTape() as tape:
+            each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, images @ weights.value)
+            loss = tf.reduce_mean(each)
+        found.append(float(loss))
+        if len(found) <= steps:
+            optimizer.apply([tape.gradient(loss, weights.value)], [weights])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"warmup_examples": 0, "schedule": "polynomial", "decay_examples": 5 * 64}],
+    ids=["from a warm-up", "to a rate of zero"],
+)
+def test_every_optimizer_takes_the_rates_of_the_demo_and_of_a_schedule_that_ends(name, changes):
+    config = dataclasses.replace(DEMO.config, optimizer=name, **changes)
+    weights = keras.Variable(np.linspace(-1, 1, 24, dtype="float32").reshape(8, 3))
+    schedule = schedules.Schedule(config, 1437 * config.epochs)
+    found = losses(optimizers.create_optimizer(config, schedule, [weights]), weights, STEPS)
+    rates = [float(schedule(step)) for step in range(STEPS)]
+    assert min(rates) == 0 < max(rates)
+    assert np.isfinite(found).all()
+    assert found[-1] != found[0]
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_ftrl_goes_on_after_steps_without_a_rate_as_if_they_had_not_been(jit_compile):
+    start = np.linspace(-1, 1, 12, dtype="float32").reshape(3, 4)
+    ours, theirs = keras.Variable(start), tf.Variable(start)
+    optimizer = make([ours], optimizer="ftrl", warmup_examples=2 * CONFIG.batch_size)
+    step = tf.function(lambda g: optimizer.apply([g], [ours]), jit_compile=jit_compile)
+    rate = tf.Variable(0.0)
+    of_tf1 = tf1.train.FtrlOptimizer(rate)
+    first, *others = (tf.constant(gradient) for gradient in gradients()[:3])
+    step(first)
+    np.testing.assert_array_equal(ours.numpy(), start)
+    for gradient, value in zip(others, (RATE / 2, RATE), strict=True):
+        step(gradient)
+        rate.assign(value)
+        of_tf1.apply_gradients([(gradient, theirs)])
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["adamw", "lamb"])

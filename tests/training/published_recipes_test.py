@@ -1,5 +1,6 @@
 """Recipes by name: what each says, and that its numbers are those of its source."""
 
+import dataclasses
 import re
 
 import pytest
@@ -7,7 +8,7 @@ from shimzoo import models
 from shimzoo.tests.data import goldens
 from shimzoo.training import published_recipes
 from shimzoo.training.published_recipes import RECIPES
-from shimzoo.training.recipes import IMAGENET
+from shimzoo.training.schedules import Schedule
 
 FLOWERS = sorted(name for name in RECIPES if name.startswith("flowers_"))
 IMAGENET_IMAGES = 1_281_167
@@ -34,7 +35,7 @@ def test_every_published_result_has_one_recipe_by_its_models_name(model):
     published = {
         name: recipe
         for name, recipe in RECIPES.items()
-        if recipe.settings["dataset"] == IMAGENET and model in models.list_models(recipe.trains)
+        if recipe.is_of_published_weights and model in models.list_models(recipe.trains)
     }
     ((name, recipe),) = published.items()
     own = published_recipes.get_recipe(model) if model not in RECIPES else recipe
@@ -86,6 +87,8 @@ def test_a_wrong_name_has_the_nearest_ones():
 @pytest.mark.parametrize(
     ("name", "images_per_epoch", "decays_in_10_epochs", "factor"),
     [
+        ("slim", IMAGENET_IMAGES, 5, 0.94),
+        ("slim", 1437, 5, 0.94),
         ("inception_v1", IMAGENET_IMAGES, 5, 0.94),
         ("mobilenet_v1", IMAGENET_IMAGES, 4, 0.94),
         ("mobilenet_v2", IMAGENET_IMAGES, 4, 0.98),
@@ -95,9 +98,71 @@ def test_a_wrong_name_has_the_nearest_ones():
 )
 def test_rates_decay_by_the_epoch(name, images_per_epoch, decays_in_10_epochs, factor):
     config = RECIPES[name].changed(dataset="digits")
-    assert 10 * images_per_epoch / config.decay_examples == pytest.approx(decays_in_10_epochs)
-    assert config.decay_rate == factor
-    assert config.staircase
+    steps = images_per_epoch // config.batch_size
+    schedule = Schedule(config, steps * config.batch_size * config.epochs)
+    around_the_end = [float(schedule(10 * steps + step)) for step in (-1, 0)]
+    decays = (decays_in_10_epochs - 1, decays_in_10_epochs)
+    assert around_the_end == pytest.approx([config.learning_rate * factor**n for n in decays])
+
+
+# The defaults of the flags of research/slim/train_image_classifier.py in
+# https://github.com/tensorflow/models at 07ed3667c297eb5c84a2c28d6137d4be0e8ceb4a, by setting.
+SLIM_DEFAULTS = {
+    "model": "inception_v3",
+    "batch_size": 32,
+    "optimizer": "rmsprop",
+    "momentum": 0.9,  # Of momentum, and of rmsprop.
+    "rho": 0.9,  # Of rmsprop.
+    "epsilon": 1.0,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "initial_accumulator_value": 0.1,  # Of adagrad, and of ftrl.
+    "ftrl_learning_rate_power": -0.5,
+    "ftrl_l1": 0.0,
+    "ftrl_l2": 0.0,
+    "learning_rate": 0.01,
+    "schedule": "exponential",
+    "decay_rate": 0.94,
+    "decay_epochs": 2.0,
+    "end_learning_rate": 0.0001,
+    "label_smoothing": 0.0,
+    "weight_decay": 0.00004,
+    "ema_decay": None,
+    "labels_offset": 0,
+    "preprocessing": None,
+    "save_every": 600,
+    # What the script has no flag for.
+    "nesterov": False,
+    "staircase": True,
+    "decay_power": 1.0,
+    "auxiliary_loss_weight": 0.4,
+    "warmup_examples": 0,
+    "dropout_keep_prob": None,
+    "batch_norm_decay": None,
+    "max_shift": 0.0,
+    "gradient_accumulation_steps": 1,
+    **dict.fromkeys(("clip_norm", "clip_global_norm", "clip_value")),
+    **dict.fromkeys(("decoupled_weight_decay", "rand_augment", "random_erasing"), 0.0),
+    **dict.fromkeys(("mixup", "cutmix"), 0.0),
+}
+
+
+def test_slims_recipe_has_the_defaults_of_its_script():
+    config = dataclasses.asdict(published_recipes.get_recipe("slim").changed(data_dir="prepared"))
+    assert {name: config[name] for name in SLIM_DEFAULTS} == SLIM_DEFAULTS
+    # For the rest: what it trains on for how long, and what decides nothing of the result.
+    assert config["dataset"] == "imagenet2012"
+    assert config["image_size"] == 299
+
+
+@pytest.mark.parametrize("given", [{"decay_examples": 500}, {"decay_epochs": 3.0}])
+@pytest.mark.parametrize("base", [{"decay_examples": 900}, {"decay_epochs": 2.0}])
+def test_a_decay_in_another_unit_takes_the_place_of_the_recipes(base, given):
+    demo = RECIPES["demo"]
+    recipe = dataclasses.replace(demo, settings={**demo.settings, **base})
+    config = recipe.changed(**given)
+    neither = {"decay_examples": None, "decay_epochs": None}
+    assert {name: getattr(config, name) for name in neither} == {**neither, **given}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,14 @@ BAD = [
     ("batch_size", 0, "1 or more"),
     ("batch_size", -3, "1 or more"),
     ("epochs", 0, "1 or more"),
+    ("image_size", 2**16, "up to 65535"),
+    ("epochs", 10**20, "up to 2147483647"),
+    ("batch_size", 2**31, "up to 2147483647"),
+    ("decay_examples", 10**400, "up to 9007199254740992"),
+    ("warmup_examples", 2**53 + 1, "up to 9007199254740992"),
+    ("labels_offset", 10**20, "to 65536"),
+    ("labels_offset", -(10**20), "from -65536"),
+    ("profile", (1, 2**31), "1 to 2147483647"),
     ("learning_rate", 0.0, "above 0"),
     ("learning_rate", -0.1, "above 0"),
     ("learning_rate", math.nan, "above 0"),
@@ -38,6 +46,8 @@ BAD = [
     ("ftrl_l1", -1.0, "0 or more"),
     ("ftrl_l2", math.inf, "finite"),
     ("decay_examples", 0, "1 or more"),
+    ("decay_epochs", 0.0, "above 0"),
+    ("decay_epochs", math.inf, "finite"),
     ("decay_rate", 0.0, "above 0"),
     ("end_learning_rate", -1.0, "0 or more"),
     ("decay_power", 0.0, "above 0"),
@@ -82,10 +92,15 @@ def test_a_bad_value_is_named_with_what_is_allowed(name, value, allowed):
             "boundaries=.*increasing",
         ),
         (
+            {"schedule": "piecewise", "boundaries": (2**53 + 1,), "factors": (0.1,)},
+            "boundaries=.*1 to 9007199254740992",
+        ),
+        (
             {"schedule": "piecewise", "boundaries": (9,), "factors": (0.0,)},
             "factors=.*above 0",
         ),
-        ({"schedule": "exponential"}, "needs decay_examples"),
+        ({"schedule": "exponential"}, "needs decay_examples.*--decay-epochs"),
+        ({"decay_examples": 5, "decay_epochs": 2.0}, "exclude each other"),
         ({"clip_norm": 1.0, "clip_value": 2.0}, "clip_norm and clip_value exclude each other"),
         ({"decoupled_weight_decay": 0.1}, "is of adamw and lamb, and optimizer is 'momentum'"),
         ({"exclude_head": True}, "not taken from a checkpoint, and there is none"),
@@ -98,12 +113,70 @@ def test_settings_that_do_not_go_together_are_refused(changes, message):
         dataclasses.replace(DEMO.config, **changes)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"optimizer": "adam", "momentum": 0.5}, "momentum=0.5 .*'adam'.* momentum or rmsprop"),
+        ({"optimizer": "sgd", "nesterov": True}, "nesterov=True .*optimizer='sgd'"),
+        ({"optimizer": "rmsprop", "nesterov": True}, "nesterov=True .*optimizer='rmsprop'"),
+        ({"beta_1": 0.8}, "beta_1=0.8 .*optimizer='momentum'.* adam or adamw or lamb"),
+        ({"epsilon": 1.0}, "epsilon=1.0 has no effect"),
+        ({"ftrl_l1": 0.1}, "ftrl_l1=0.1 .* take ftrl"),
+        ({"schedule": "fixed", "decay_rate": 0.9}, "decay_rate=0.9 .*'fixed'.* exponential"),
+        ({"schedule": "fixed", "decay_examples": 500}, "decay_examples=500 has no effect"),
+        ({"schedule": "fixed", "decay_epochs": 2.0}, "decay_epochs=2.0 has no effect"),
+        ({"staircase": True}, "staircase=True .*schedule='cosine'"),
+        ({"decay_power": 2.0}, "decay_power=2.0 .* take polynomial"),
+        ({"schedule": "fixed", "end_learning_rate": 0.1}, "end_learning_rate=0.1 has no effect"),
+    ],
+)
+def test_what_was_asked_for_without_effect_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        DEMO.changed(**given)
+    dataclasses.replace(DEMO.config, **given)  # From a recipe it may stand.
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"optimizer": "adam"},
+        {"schedule": "fixed"},
+        {"optimizer": "sgd", "nesterov": False},
+        {"optimizer": "sgd", "momentum": 0.0},
+        {"optimizer": "rmsprop", "momentum": 0.5, "rho": 0.8, "epsilon": 1.0},
+        {"optimizer": "ftrl", "ftrl_l2": 0.1, "initial_accumulator_value": 0.2},
+        {"schedule": "cosine", "decay_epochs": 2.0, "end_learning_rate": 0.01},
+        {"schedule": "polynomial", "decay_examples": 500, "decay_power": 2.0},
+        {"schedule": "exponential", "decay_epochs": 2.0, "staircase": True, "decay_rate": 0.9},
+    ],
+)
+def test_what_has_an_effect_or_asks_for_nothing_is_taken(given):
+    config = DEMO.changed(**given)
+    assert {name: getattr(config, name) for name in given} == given
+
+
 def test_what_json_made_of_the_settings_is_the_same_again():
     config = dataclasses.replace(
         DEMO.config, schedule="piecewise", boundaries=(5, 9), factors=(0.1, 0.01), profile=(2, 3)
     )
     saved = json.loads(json.dumps(dataclasses.asdict(config)))
     assert TrainConfig(**saved) == config
+
+
+def test_the_largest_numbers_are_allowed():
+    config = dataclasses.replace(
+        DEMO.config,
+        image_size=2**16 - 1,
+        epochs=2**31 - 1,
+        warmup_examples=2**53,
+        decay_examples=2**53,
+        labels_offset=-(2**16),
+        profile=(1, 2**31 - 1),
+        schedule="piecewise",
+        boundaries=(1, 2**53),
+        factors=(0.1, 0.01),
+    )
+    assert json.loads(json.dumps(dataclasses.asdict(config)))["warmup_examples"] == 2**53
 
 
 def test_the_limits_themselves_are_allowed():

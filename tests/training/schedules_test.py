@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +34,18 @@ def test_exponential_is_slims_in_images(step, decay_examples):
     config = settings(schedule="exponential", decay_examples=decay_examples, staircase=False)
     expected = 0.5 * 0.94 ** (step * 32 / decay_examples)
     assert rate(config, step) == pytest.approx(expected, rel=2e-3)
+
+
+@given(step=steps, epochs=st.integers(1, 200), decay_epochs=st.floats(0.01, 300))
+@pytest.mark.parametrize("schedule", ["exponential", "polynomial", "cosine"])
+def test_a_decay_in_epochs_is_one_in_their_images(schedule, step, epochs, decay_epochs):
+    images = max(1, round(decay_epochs * TOTAL / epochs))
+    how = {"schedule": schedule, "epochs": epochs}
+    in_images = settings(**how, decay_examples=images)
+    in_epochs = settings(**how, decay_epochs=images * epochs / TOTAL)
+    # At a boundary itself rounding decides on which side it is.
+    hypothesis.assume(step * 32 % images)
+    assert rate(in_epochs, step) == pytest.approx(rate(in_images, step), rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize(("images", "decays"), [(0, 0), (992, 0), (1024, 1), (2016, 1), (2048, 2)])

@@ -69,6 +69,15 @@ def test_gpus_that_auto_leaves_idle_are_told(monkeypatch, name, gpus, idle):
     assert (f"{idle} GPUs idle" in told) == bool(idle)
 
 
+@pytest.mark.parametrize(("epochs", "is_told"), [(2, True), (3, False)])
+def test_a_run_that_ends_within_its_warmup_says_so(epochs, is_told):
+    placement = strategies.place(with_strategy("one_device"), None)
+    config = with_strategy("one_device", epochs=epochs, batch_size=64, warmup_examples=2 * 15 * 64)
+    model = types.SimpleNamespace(trainable_weights=[], jit_compile=False)
+    told = run_record.start_lines(config, model, load_few("digits"), 15, placement)["rate"]
+    assert ("the warm-up takes 1,920 training images and the run 1,920" in told) == is_told
+
+
 def test_parameter_servers_add_up_no_gradients_of_several_steps(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     config = with_strategy("parameter_server", gradient_accumulation_steps=2)
