@@ -152,8 +152,9 @@ def convert(
         made = skeletons.make(model, stage, **options)
         rules = rules_for(made.model, rename, exclude, exclude_head, ema)
         checkpoint, found = best_fit(made.model, opened, rules)
-        told = {} if found.is_perfect else _options_in(checkpoint, model, rename)
-        if told.keys() - options.keys():  # Of a file that has no names of its own.
+        # Where only the model gave names to what is in the file, this tells more than before.
+        told = _options_in(checkpoint, model, rename)
+        if any(told[name] != getattr(made.model.options, name) for name in told.keys() - options):
             options = {**told, **options}
             made = skeletons.make(model, stage, **options)
             checkpoint, found = best_fit(made.model, opened, rules)

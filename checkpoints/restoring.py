@@ -195,9 +195,12 @@ def best_fit(
     does not tell either: of all versions the one that fits best.
 
     Args:
-        model: As for `fitting`.
-        opened: Likewise.
-        rules: Likewise.
+        model: A built model; its variables need no values.
+        opened: A checkpoint.
+        rules: What the user says.
+
+    Returns:
+        The checkpoint with TF1 names, and how it fits.
 
     Raises:
         ValueError: The file has no names, and the model can't give it any.

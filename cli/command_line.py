@@ -22,6 +22,9 @@ from . import (  # noqa: F401
 from .app import app
 from .keyboard import interrupts_kept
 
+# Whose options people know from the scripts of TF-Slim that these take the place of.
+_LIKE_SLIM_SCRIPTS = ("train", "evaluate", "export")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command line.
@@ -54,8 +57,13 @@ def _report(error: Exception) -> int:
     )
     if isinstance(error, typer.TyperException):
         message = error.format_message()
-        if "_" in getattr(error, "option_name", ""):  # Ours have hyphens.
-            message += "; under 'Coming from TF-Slim', docs/training.md has each of its flags"
+        context = getattr(error, "ctx", None)
+        # Our options have hyphens.
+        is_like_slims = "_" in getattr(error, "option_name", "")
+        if is_like_slims and context is not None and context.info_name in _LIKE_SLIM_SCRIPTS:
+            message += (
+                "; docs/training.md tells under 'Coming from TF-Slim' what its flags are here"
+            )
     elif isinstance(error, OSError) and error.strerror and error.filename:
         message = f"'{error.filename}': {error.strerror}"
     else:

@@ -17,6 +17,7 @@ from .datasets import (
     begin_at_one,
     check_labels_offset,
     describe_foreign_label,
+    label_in_files,
 )
 from .image_errors import decoding_error, line_of
 
@@ -111,7 +112,8 @@ class BadExamples:
             f"That is more than the {allowed} that max_bad_fraction={self._max_fraction} allows"
         )
         # No images are to be mended, and with other classes it is another run.
-        if advice := self._advice_on(epoch):
+        # All processes of the run have the same examples, and so all of them say the same.
+        if advice := self.advice(sorted(self.numbers(epoch).union(of_all))[:_NAMED]):
             raise ValueError(f"{' '.join(told)}.{advice}")
         others = self._others_than(epoch) if own else ""
         raise TooManyBadExamples(f"{' '.join(told)}: mend them, or allow more.{others}")
@@ -198,7 +200,18 @@ class BadExamples:
                     foreign.append(label)
         # One among others that are damaged may well be damaged too.
         are_most = 2 * len(foreign) > len(indices)
-        return _ADVICE_ON_LABELS_FROM_1 if are_most and begin_at_one(self._split, foreign) else ""
+        if not are_most or not begin_at_one(self._split, foreign) or self._has_first_class():
+            return ""
+        return _ADVICE_ON_LABELS_FROM_1
+
+    def _has_first_class(self) -> bool:
+        """Whether an example of the first class is found at once: then labels begin at 0."""
+        for index in range(min(_LOOKED_AT, len(self._split))):
+            with contextlib.suppress(tf.errors.OpError):
+                label = int(self._split.read(tf.constant(index))["label"])
+                if label_in_files(self._split, label) == 0:
+                    return True
+        return False
 
     def reason(self, index: int) -> str:
         """Why an example can't be used, found by reading it again."""

@@ -20,7 +20,7 @@ from .train_config import TrainConfig
 # In a line of TensorFlow's: the operation that failed.
 _OPERATION = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\].*$")
 # In front of what was wrong with a file, where TensorFlow writes a checkpoint by temporary names.
-_TEMPORARY = re.compile(r"^(.+?)/[^/]+(?:_temp/[^/;]+|\.tempstate\d+); ")
+_TEMPORARY = re.compile(r"^(.+?)/[^/]+(?:_temp/[^/;]+|\.tempstate\d+|\.tmp\w+); ")
 # In what TensorFlow says of a process that was lost: which one that is.
 _TASK = re.compile(r"/job:(\w+)(?:/replica:\d+)?/task:(\d+)")
 # With which a process meets the loss of another.

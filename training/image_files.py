@@ -28,7 +28,8 @@ def images_below(folder: pathlib.Path) -> FoundFiles:
     found = FoundFiles([], [])
     for file in sorted(folder.rglob("*")):
         is_image = file.suffix.lower() in IMAGE_SUFFIXES
-        if (is_image or not file.name.startswith(".")) and file.is_file():
+        is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if (is_image or not is_hidden) and file.is_file():
             (found.images if is_image else found.others).append(file)
     return found
 

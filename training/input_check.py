@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from .bad_examples import BadExamples
 from .datasets import Dataset, Split, check_labels_offset
-from .image_errors import is_out_of_memory, line_of
+from .image_errors import decoding_error, is_out_of_memory, line_of
 from .input_pipeline import preprocessing_of
 from .train_config import TrainConfig
 
@@ -58,16 +58,15 @@ def check_input(dataset: Dataset, config: TrainConfig) -> None:
 def _can_be_used(split: Split, index: int, way: Callable[[tf.Tensor], tf.Tensor]) -> bool:
     try:
         example = split.read(tf.constant(index))
-    except tf.errors.OpError as error:
-        if is_out_of_memory(error):  # No fault of the image, and the next one would wait as long.
-            raise
+    except tf.errors.OpError:
         return False
     label = int(example["label"])
     check_labels_offset(split, index, label)
     try:
         way(example["image"])
     except (tf.errors.OpError, ValueError) as error:
-        if is_out_of_memory(error):
+        # An image that is too large by itself is bad as any other; else all are made too large.
+        if is_out_of_memory(error) and decoding_error(example["image"]) is None:
             raise
         return False
     return 0 <= label < split.num_classes

@@ -461,6 +461,13 @@ def test_a_keras_file_is_a_model_that_loads_in_safe_mode(prefix, tmp_path):
     assert model.options.num_classes == 10
 
 
+def test_a_weights_file_tells_the_number_of_the_classes_of_a_new_head_too(tmp_path):
+    checkpoints.save(filled(NAME, "native", 3, num_classes=7), tmp_path / "model.weights.h5")
+    target = tmp_path / "new.safetensors"
+    checkpoints.convert(tmp_path / "model.weights.h5", target, model=NAME, exclude_head=True)
+    checkpoints.restore(models.create(NAME, num_classes=7), target)
+
+
 @pytest.mark.parametrize("target_format", ["tf1", "h5"])
 @pytest.mark.parametrize("stage", models.STAGES)
 def test_a_weights_file_tells_the_number_of_its_classes(tmp_path, stage, target_format):

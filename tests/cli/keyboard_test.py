@@ -2,8 +2,8 @@
 
 import gc
 import signal
-import threading
 import time
+import weakref
 
 import pytest
 from shimzoo.cli.keyboard import interrupts_kept
@@ -23,17 +23,38 @@ def collect_garbage():
         gc.callbacks.remove(called)
 
 
+class Referred:
+    pass
+
+
 class Deleted:
     def __del__(self):
         signal.raise_signal(signal.SIGINT)
+
+
+class DeletedBadly:
+    def __del__(self):
+        raise ValueError
 
 
 def delete_something():
     del [Deleted()][0]
 
 
+def finalize_something():
+    referred = Referred()
+    weakref.finalize(referred, signal.raise_signal, signal.SIGINT)
+    del referred
+
+
 @pytest.mark.parametrize(
-    "come", [lambda: signal.raise_signal(signal.SIGINT), collect_garbage, delete_something]
+    "come",
+    [
+        lambda: signal.raise_signal(signal.SIGINT),
+        collect_garbage,
+        delete_something,
+        finalize_something,
+    ],
 )
 def test_it_is_raised_in_what_is_to_be_stopped(come):
     def command():
@@ -43,28 +64,11 @@ def test_it_is_raised_in_what_is_to_be_stopped(come):
 
     with interrupts_kept(), pytest.raises(KeyboardInterrupt):
         command()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None])
-def test_who_has_seen_to_the_signal_is_left_alone(handler):
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        with interrupts_kept():
-            assert signal.getsignal(signal.SIGINT) is handler
-        assert signal.getsignal(signal.SIGINT) is handler
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_other_threads_may_run_commands():
-    ended = []
-
-    def run():
-        with interrupts_kept():
-            ended.append(True)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    assert ended
+def test_what_else_is_forgotten_is_told_as_ever(monkeypatch):
+    told = []
+    monkeypatch.setattr("sys.unraisablehook", lambda forgotten: told.append(forgotten.exc_type))
+    with interrupts_kept():
+        del [DeletedBadly()][0]
+    assert told == [ValueError]

@@ -139,7 +139,8 @@ def test_folders_stand_for_the_images_below_them(tmp_path):
         write(tmp_path / "a" / "2.PNG", 0),
         write(tmp_path / "a" / "deep" / "1.jpeg", 0, tf.io.encode_jpeg),
     ]
-    for left_out in ("notes.txt", ".DS_Store"):
+    (tmp_path / "a" / ".git").mkdir()
+    for left_out in ("notes.txt", ".DS_Store", ".git/config"):
         (tmp_path / "a" / left_out).write_text("")
     other = write(tmp_path / "b.image", 0)
     found = find_images([other, tmp_path / "a"])

@@ -5,6 +5,7 @@ import errno
 import functools
 import json
 import os
+import pathlib
 import re
 import resource
 import shutil
@@ -307,19 +308,31 @@ def limit_once(patch):
     patch.setattr(tf.train.Checkpoint, "write", write_limited)
 
 
-def fill(patch):
+def fill(file, patch):
     def write(self, path):
-        file = f"{path}_temp/part-00000-of-00001.data-00000-of-00001.tempstate5440366082380729953"
-        raise tf.errors.ResourceExhaustedError(None, None, f"{file}; {FULL}")
+        folder = pathlib.Path(path).parent
+        name = file.format(step=pathlib.Path(path).name)
+        raise tf.errors.ResourceExhaustedError(None, None, f"{folder / name}; {FULL}")
 
     patch.setattr(tf.train.Checkpoint, "write", write)
+
+
+# As TensorFlow calls them while it writes.
+TEMPORARY = [
+    "{step}_temp/part-00000-of-00001.data-00000-of-00001.tempstate5440366082380729953",
+    "checkpoint.tmp2f0c",
+]
 
 
 FULL = os.strerror(errno.ENOSPC)
 
 
 @pytest.mark.parametrize(
-    ("refused", "reason"), [(limit_once, os.strerror(errno.EFBIG)), (fill, FULL)]
+    ("refused", "reason"),
+    [
+        (limit_once, os.strerror(errno.EFBIG)),
+        *((functools.partial(fill, file), FULL) for file in TEMPORARY),
+    ],
 )
 @pytest.mark.parametrize(("options", "steps"), [([], 2), (["--save-every", "0"], 1)])
 def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(

@@ -5,7 +5,12 @@ Nothing heavy is imported before a dataset is loaded, so that names can be check
 
 from .class_names import read_class_names
 from .dataset import Dataset, Split, TooManyBadExamples
-from .labels_offset import begin_at_one, check_labels_offset, describe_foreign_label
+from .labels_offset import (
+    begin_at_one,
+    check_labels_offset,
+    describe_foreign_label,
+    label_in_files,
+)
 from .loading import DATASETS, check_dataset_name, load_dataset
 from .splits import ArraySplit, Subset
 
@@ -20,6 +25,7 @@ __all__ = [
     "check_dataset_name",
     "check_labels_offset",
     "describe_foreign_label",
+    "label_in_files",
     "load_dataset",
     "read_class_names",
 ]

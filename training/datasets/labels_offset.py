@@ -91,7 +91,7 @@ def describe_foreign_label(split: Split, label: int) -> str:
     offset = split.labels_offset
     first, last = _of_none(offset), offset + split.num_classes - 1
     subtracted = f" with labels_offset={offset}" if offset else ""
-    return f"label {_in_file(split, label)}, where {first} to {last} are classes{subtracted}"
+    return f"label {label_in_files(split, label)}, where {first} to {last} are classes{subtracted}"
 
 
 def begin_at_one(split: Split, labels: Collection[int]) -> bool:
@@ -107,7 +107,8 @@ def begin_at_one(split: Split, labels: Collection[int]) -> bool:
     return bool(labels) and all(label == split.num_classes for label in labels)
 
 
-def _in_file(split: Split, label: int) -> int:
+def label_in_files(split: Split, label: int) -> int:
+    """The number that the files have for a label, which `read` gave."""
     offset = split.labels_offset
     return label + (_of_none(offset) if label < 0 else offset)
 
