@@ -68,7 +68,9 @@ def _ended_by_ctrl_c() -> Iterator[None]:
 
 
 def _end(signal_number: int, frame: object) -> NoReturn:
-    sys.stdout.flush()
+    # The signal may have come amid a flush, which can't be begun again.
+    with contextlib.suppress(RuntimeError):
+        sys.stdout.flush()
     os.write(2, b"stopped while TensorFlow was loaded, before anything began\n")
     os._exit(128 + signal_number)
 

@@ -83,3 +83,19 @@ def test_an_error_while_importing_is_an_error(fake):
     run = start(fake, TF_CPP_MIN_LOG_LEVEL=None)
     assert run.returncode == 1
     assert "libcuda is broken" in run.stderr
+
+
+def test_ctrl_c_amid_a_flush_ends_the_process_all_the_same(fake):
+    """When the buffer is in use, so that what is in it can't be written once more."""
+    with open(fake / "tensorflow.py", "a") as file:
+        file.write(
+            "import io, signal, sys\n"
+            "class Amid(io.RawIOBase):\n"
+            "    writable = lambda self: True\n"
+            "    write = lambda self, content: signal.raise_signal(signal.SIGINT)\n"
+            "sys.stdout = io.TextIOWrapper(io.BufferedWriter(Amid()))\n"
+            "print('amid', flush=True)\n"
+        )
+    run = start(fake, "print('on')", TF_CPP_MIN_LOG_LEVEL=None)
+    assert run.returncode == 130
+    assert run.stderr.endswith("stopped while TensorFlow was loaded, before anything began\n")
