@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import threading
 import time
 import weakref
 
@@ -59,11 +60,28 @@ def finalize_something():
 def test_it_is_raised_in_what_is_to_be_stopped(come):
     def command():
         come()
-        time.sleep(20)
+        for _ in range(200):  # A signal right before a sleep does not end that one.
+            time.sleep(0.1)
         raise AssertionError("the command ran to its end")
 
     with interrupts_kept(), pytest.raises(KeyboardInterrupt):
         command()
+
+
+def test_it_is_raised_though_it_is_told_again_too_early(monkeypatch):
+    """When the system is busy, and Python still in what forgets it."""
+    waits = [0.2]
+
+    class SlowlyStarted(threading.Timer):
+        def start(self):
+            super().start()
+            end = time.monotonic() + (waits.pop() if waits else 0.0)
+            while time.monotonic() < end:
+                pass
+
+    monkeypatch.setattr("threading.Timer", SlowlyStarted)
+    test_it_is_raised_in_what_is_to_be_stopped(finalize_something)
+    assert not waits
 
 
 def test_what_else_is_forgotten_is_told_as_ever(monkeypatch):
