@@ -152,8 +152,8 @@ def convert(
         made = skeletons.make(model, stage, **options)
         rules = rules_for(made.model, rename, exclude, exclude_head, ema)
         checkpoint, found = best_fit(made.model, opened, rules)
-        # Where only the model gave names to what is in the file, this tells more than before.
-        told = _options_in(checkpoint, model, rename)
+        # Only with the names that the model gave it does a file without its own tell of its head.
+        told = {} if checkpoint is opened else _options_in(checkpoint, model, rename)
         if any(told[name] != getattr(made.model.options, name) for name in told.keys() - options):
             options = {**told, **options}
             made = skeletons.make(model, stage, **options)
