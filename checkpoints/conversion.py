@@ -193,8 +193,9 @@ def _options_in(opened: Checkpoint, model: str, rename: Mapping[str, str] | None
     if any(model in names and written in names for names in models.nets()):
         options = dataclasses.asdict(models.default_options(model))
         return {name: opened.config[name] for name in options if name in opened.config}
+    rules = Rules(rename)
     for name, spec in opened.specs.items():
-        own = (Rules(rename).renamed(name) or "").removesuffix(AVERAGE)
+        own = (rules.renamed(name) or "").removesuffix(AVERAGE)
         scope, _, last = own.rpartition("/")
         is_head = f"{variant.scope}/{variant.head_scopes[0]}" in (scope, scope[: scope.rfind("/")])
         if is_head and last in ("biases", "bias"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import h5py
@@ -9,12 +10,13 @@ import ml_dtypes
 import numpy as np
 
 from .checkpoint import TensorSpec
+from .keras_archives import Part
 
 # What deflate makes of zeros at best.
 _MOST_GROWTH = 1100
 
 
-def stored_tensors(weights: h5py.File) -> dict[str, TensorSpec]:
+class StoredTensors:
     """The model's tensors in a `.weights.h5` file, by their places in it.
 
     The names of layers, which Keras leaves in attributes, are not read: HDF5 may search for a text
@@ -22,11 +24,56 @@ def stored_tensors(weights: h5py.File) -> dict[str, TensorSpec]:
 
     Args:
         weights: The file, open.
+        content: The same, to be read without HDF5, which asks for many small parts.
+
+    Attributes:
+        specs: Shape and dtype of each.
 
     Raises:
         ValueError: Something in it is not what Keras writes.
     """
-    tensors: dict[str, TensorSpec] = {}
+
+    def __init__(self, weights: h5py.File, content: Part) -> None:
+        self._weights, self._content = weights, content
+        self._stored = _stored_tensors(weights)
+        self.specs = {place: stored.spec for place, stored in self._stored.items()}
+
+    def read(self, place: str) -> np.ndarray:
+        """Reads a tensor.
+
+        Raises:
+            EOFError: The file ends before it does.
+            OSError: HDF5 can't read it.
+        """
+        stored = self._stored[place]
+        if stored.offset is not None:
+            value = np.empty(stored.spec.shape, stored.dtype)
+            self._content.read_at(stored.offset, value)
+            return value
+        dataset = h5py.h5d.open(self._weights.id, place.encode())
+        value = np.empty(dataset.shape, dataset.dtype)
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, value)
+        return value.view(_meant(dataset, value.dtype))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stored:
+    """A tensor in a file.
+
+    Args:
+        spec: Shape and dtype.
+        dtype: The latter as the file has it, with the order of its bytes.
+        offset: Where its bytes lie as NumPy has them, one after the other; None if HDF5 has to
+            find, to unpack or to convert them.
+    """
+
+    spec: TensorSpec
+    dtype: np.dtype
+    offset: int | None
+
+
+def _stored_tensors(weights: h5py.File) -> dict[str, _Stored]:
+    tensors: dict[str, _Stored] = {}
     seen = set[int]()
     size = weights.id.get_filesize()
 
@@ -35,27 +82,21 @@ def stored_tensors(weights: h5py.File) -> dict[str, TensorSpec]:
         if address in seen:  # In a damaged file a group can be in itself.
             return
         seen.add(address)
-        for name in group:
+        links: list[tuple[bytes, int]] = []
+        group.links.iterate(lambda name, info: links.append((name, info.type)), info=True)
+        for name, kind in links:
             place = _decoded(f"{path}/".encode() + name)
-            if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
+            if kind != h5py.h5l.TYPE_HARD:
                 raise ValueError(f"{place} is a link, maybe into another file.")
             child = h5py.h5o.open(group, name)
             if path.endswith("/vars"):
-                if spec := _spec_of(child, place, size):
-                    tensors[place] = spec
+                if stored := _stored(child, place, size):
+                    tensors[place] = stored
             elif isinstance(child, h5py.h5g.GroupID) and name != b"optimizer":
                 visit(child, place)
 
     visit(h5py.h5g.open(weights.id, b"/"), "")
     return tensors
-
-
-def value_at(weights: h5py.File, place: str) -> np.ndarray:
-    """The tensor at a place that `stored_tensors` gave."""
-    stored = h5py.h5d.open(weights.id, place.encode())
-    value = np.empty(stored.shape, stored.dtype)
-    stored.read(h5py.h5s.ALL, h5py.h5s.ALL, value)
-    return value.view(_dtype_of(stored)) if value.dtype.kind == "V" else value
 
 
 def _decoded(name: bytes) -> str:
@@ -65,34 +106,40 @@ def _decoded(name: bytes) -> str:
         raise ValueError(f"{name!r} is no name.") from None
 
 
-def _spec_of(stored: h5py.h5d.DatasetID, place: str, size: int) -> TensorSpec | None:
-    """A tensor's shape and dtype; None if it has no elements, which makes it a remark.
+def _stored(dataset: h5py.h5d.DatasetID, place: str, size: int) -> _Stored | None:
+    """What a tensor is and where; None if it has no elements, which makes it a remark.
 
     Raises:
         ValueError: It is none, lies in another file, or has a shape that the file is too small for.
     """
-    if not isinstance(stored, h5py.h5d.DatasetID):
+    if not isinstance(dataset, h5py.h5d.DatasetID):
         raise ValueError(f"{place} is no tensor.")
-    space = stored.get_space()
+    space = dataset.get_space()
     elements = math.prod(space.shape)
     if space.get_simple_extent_type() == h5py.h5s.NULL or not elements:
         return None
-    layout = stored.get_create_plist()
-    if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
-        raise ValueError(f"{place} lies in another file.")
-    is_packed = layout.get_layout() == h5py.h5d.CHUNKED and layout.get_nfilters() > 0
-    dtype = _dtype_of(stored)
+    kind = dataset.get_type()
+    dtype = kind.dtype
+    # None of what is not in one piece, or not in this file.
+    offset = dataset.get_offset()
+    is_packed = False
+    if offset is None:
+        layout = dataset.get_create_plist()
+        if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
+            raise ValueError(f"{place} lies in another file.")
+        is_packed = layout.get_layout() == h5py.h5d.CHUNKED and layout.get_nfilters() > 0
     if elements * dtype.itemsize > size * (_MOST_GROWTH if is_packed else 1):
         raise ValueError(
             f"{place} would be {dtype.name}{list(space.shape)}, {elements * dtype.itemsize:,} "
             f"bytes, and the file has {size:,}."
         )
-    return TensorSpec(space.shape, dtype.name)
+    as_is = dtype.kind in "fiu" and kind.equal(h5py.h5t.py_create(dtype))
+    spec = TensorSpec(space.shape, _meant(dataset, dtype).name)
+    return _Stored(spec, dtype, offset if as_is else None)
 
 
-def _dtype_of(stored: h5py.h5d.DatasetID) -> np.dtype:
+def _meant(dataset: h5py.h5d.DatasetID, dtype: np.dtype) -> np.dtype:
     """A tensor's dtype; HDF5 has no bfloat16, and Keras says in a remark where it is meant."""
-    dtype = stored.dtype
-    if dtype == np.dtype("V2") and h5py.Dataset(stored).attrs.get("dtype") == "bfloat16":
+    if dtype == np.dtype("V2") and h5py.Dataset(dataset).attrs.get("dtype") == "bfloat16":
         return np.dtype(ml_dtypes.bfloat16)
     return dtype

@@ -20,8 +20,8 @@ from keras.src.saving import saving_lib
 
 from .checkpoint import Checkpoint, TensorSpec, first_line
 from .fitting import spec_of
-from .hdf5_files import stored_tensors, value_at
-from .keras_archives import weights_in
+from .hdf5_files import StoredTensors
+from .keras_archives import Part, weights_in
 from .locating import KERAS_SUFFIXES
 from .names import tf1_name
 
@@ -70,12 +70,15 @@ def open_keras_file(path: Path) -> Iterator[Checkpoint]:
     is_archive = _format_of(path) == "keras"
     with contextlib.ExitStack() as stack:
         with _damage_named(path):
-            file, check = stack.enter_context(weights_in(path)) if is_archive else (path, None)
-            weights = stack.enter_context(h5py.File(file))
-            stored = stored_tensors(weights)
+            if is_archive:
+                content, check = stack.enter_context(weights_in(path))
+            else:
+                content, check = Part(stack.enter_context(open(path, "rb")), 0), None
+            weights = stack.enter_context(h5py.File(content if is_archive else path))
+            tensors = StoredTensors(weights, content)
             config = _config_in(path) if is_archive else {}
-        opened = Checkpoint(path, _format_of(path), stored, _unreadable, config=config)
-        named_by = functools.partial(_named_by, opened, weights, check)
+        opened = Checkpoint(path, _format_of(path), tensors.specs, _unreadable, config=config)
+        named_by = functools.partial(_named_by, opened, tensors.read, check)
         yield dataclasses.replace(opened, named_by=named_by)
 
 
@@ -92,7 +95,7 @@ def _unreadable(name: str) -> np.ndarray:
 
 def _named_by(
     opened: Checkpoint,
-    weights: h5py.File,
+    read: Callable[[str], np.ndarray],
     check: Callable[[], None] | None,
     model: keras.Model,
 ) -> Checkpoint:
@@ -104,7 +107,7 @@ def _named_by(
 
     Args:
         opened: The checkpoint without names.
-        weights: The `.weights.h5` file, open.
+        read: Gives the value at a place.
         check: Raises an error if that was damaged in its archive.
         model: A built model; its variables need no values.
 
@@ -138,12 +141,12 @@ def _named_by(
     places |= of_layers
     places |= {place: place for place in left if place not in of_layers.values()}
 
-    def read(name: str) -> np.ndarray:
+    def read_named(name: str) -> np.ndarray:
         with _damage_named(opened.path):
-            return value_at(weights, places[name])
+            return read(places[name])
 
     specs = {name: opened.specs[place] for name, place in places.items()}
-    return Checkpoint(opened.path, opened.format, specs, read)
+    return Checkpoint(opened.path, opened.format, specs, read_named)
 
 
 class _Offer(saving_lib.H5IOStore):

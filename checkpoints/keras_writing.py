@@ -52,7 +52,7 @@ def write_model(model: keras.Model, path: Path) -> None:
 
 
 class _Store(saving_lib.H5IOStore):
-    """Takes values that are arrays as they are; Keras' own copies each.
+    """Stores arrays as they are, with HDF5's own calls; Keras' way copies each and asks much more.
 
     Args:
         file: What to write to.
@@ -60,12 +60,21 @@ class _Store(saving_lib.H5IOStore):
 
     def __init__(self, file: h5py.File) -> None:
         self.h5_file, self.mode = file, "w"
+        self._properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        self._properties.set_obj_track_times(False)  # Which would make equal files differ.
 
     def __setitem__(self, key: str, value: Any) -> None:
         lent = value.value if isinstance(value, keras.Variable) else None
-        if not isinstance(lent, np.ndarray) or lent.dtype.kind not in "fiub":
+        if not isinstance(lent, np.ndarray) or lent.dtype.kind not in "fiu":
             super().__setitem__(key, value)
             return
         if not self._h5_entry_initialized:
             self._create_h5_group(self._h5_entry_path)
-        self._h5_entry_group[key] = lent
+        stored = h5py.h5d.create(
+            self._h5_entry_group.id,
+            key.encode(),
+            h5py.h5t.py_create(lent.dtype, logical=True),
+            h5py.h5s.create_simple(lent.shape),
+            dcpl=self._properties,
+        )
+        stored.write(h5py.h5s.ALL, h5py.h5s.ALL, np.require(lent, requirements="C"))

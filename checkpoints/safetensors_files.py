@@ -2,13 +2,13 @@
 
 import contextlib
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import safetensors
 import safetensors.numpy
+from zlib_ng import zlib_ng  # Whose sums are those of zlib, in a fourth of the time.
 
 from .checkpoint import Checkpoint, TensorSpec, first_line
 
@@ -108,4 +108,4 @@ def _checksums(path: Path, text: str) -> dict[str, int]:
 
 def _checksum(value: np.ndarray) -> int:
     # By its memory as bytes, which an array without elements or dimensions has as well.
-    return zlib.crc32(value.reshape(-1).view("uint8").data)
+    return zlib_ng.crc32(value.reshape(-1).view("uint8").data)

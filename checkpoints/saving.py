@@ -18,8 +18,8 @@ from .safetensors_files import write_safetensors
 from .scratch import scratch_directory
 from .tensorflow_files import NAMED_VARIABLES
 from .tensorflow_writing import (
-    free_shards,
     publish_checkpoint,
+    taken_counts,
     write_lent_objects,
     write_objects,
     write_tensors,
@@ -123,11 +123,11 @@ def write(
             _write_file(model, written, format, state)
         elif format == "tf2" and lent:
             objects = checkpoint_objects(model, state)
-            write_lent_objects(objects, lent, written, free_shards(path))
+            write_lent_objects(objects, lent, written, taken_counts(path))
         elif format == "tf2":
-            write_objects(checkpoint_objects(model, state), written, free_shards(path))
+            write_objects(checkpoint_objects(model, state), written, taken_counts(path))
         else:
-            write_tensors(_tensors_of(model, state), written, free_shards(path))
+            write_tensors(_tensors_of(model, state), written, taken_counts(path))
         if check is not None:
             check(written)
         if SUFFIXES[format]:

@@ -6,7 +6,8 @@ import contextlib
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,12 @@ from .tensorflow_files import INTERNAL_PREFIX, OBJECT_GRAPH_KEY
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# Of tensors to a `.data` file, before the next is begun.
+PART_BYTES = 1 << 25
 
-def free_shards(path: Path) -> int:
-    """In how many `.data` files a checkpoint has to be that is to take the place of another.
+
+def taken_counts(path: Path) -> set[int]:
+    """In how many `.data` files a checkpoint can't be that is to take the place of another.
 
     The `.index` file says in how many files the tensors are. With another number than all that lie
     at the place, old and new are side by side until the new `.index` replaces the old one.
@@ -28,60 +32,94 @@ def free_shards(path: Path) -> int:
     Args:
         path: The prefix of the place; its directory exists.
     """
-    taken = _data_files(path).values()
-    return next(n for n in itertools.count(1) if n not in taken)
+    return set(_data_files(path).values())
 
 
-def write_tensors(tensors: Iterable[tuple[str, Any]], prefix: Path, shards: int) -> None:
-    """Writes a name-based checkpoint.
+def write_tensors(tensors: Iterable[tuple[str, Any]], prefix: Path, taken: Collection[int]) -> None:
+    """Writes a name-based checkpoint: while one `.data` file is written, the next is read.
 
     Args:
-        tensors: Name and value of each tensor, as a variable, tensor or array.
+        tensors: Name and value of each tensor, as a variable, tensor or array. They are asked for
+            one after the other, and those of two files at most are in memory.
         prefix: Of its files.
-        shards: The number of `.data` files.
+        taken: In how many `.data` files it must not be.
 
     Raises:
         OSError: The files can't be written.
     """
     import tensorflow as tf
 
-    named = {name: _as_tensor(value) for name, value in tensors}
-    # TensorFlow writes no file without a tensor.
-    spare = range(len(named), shards)
-    named |= {f"{INTERNAL_PREFIX}{i}": tf.zeros([], tf.int32) for i in spare}
-    names = list(named)
-    parts = [prefix.with_name(f"part{i}") for i in range(shards)] if shards > 1 else [prefix]
+    parts: list[Path] = []
     try:
-        for i, part in enumerate(parts):
-            dealt = names[i::shards]
-            tf.raw_ops.SaveV2(
-                prefix=str(part),
-                tensor_names=dealt,
-                shape_and_slices=[""] * len(dealt),
-                tensors=[named[name] for name in dealt],
-            )
-        if shards > 1:  # Which renames the data files and writes an index of them.
-            tf.raw_ops.MergeV2Checkpoints(
-                checkpoint_prefixes=[str(part) for part in parts],
-                destination_prefix=str(prefix),
-                delete_old_dirs=False,
-            )
+        with futures.ThreadPoolExecutor(1) as pool:
+            written: futures.Future[None] | None = None
+            for part in _in_parts(tensors, taken):
+                if written is not None:
+                    written.result()
+                parts.append(prefix.with_name(f"part{len(parts)}"))
+                written = pool.submit(_save_part, part, parts[-1])
+            if written is not None:
+                written.result()
+        # Which renames the data files and writes an index of them all.
+        tf.raw_ops.MergeV2Checkpoints(
+            checkpoint_prefixes=[str(part) for part in parts],
+            destination_prefix=str(prefix),
+            delete_old_dirs=False,
+        )
     except tf.errors.OpError as error:
         raise OSError(error.message) from error
 
 
-def write_objects(objects: Mapping[str, Any], prefix: Path, shards: int) -> None:
+def _in_parts(
+    tensors: Iterable[tuple[str, Any]], taken: Collection[int]
+) -> Iterator[dict[str, tf.Tensor]]:
+    """Deals tensors out to files: as they come, and the last ones so that the number is free."""
+    import tensorflow as tf
+
+    part: dict[str, tf.Tensor] = {}
+    size = full = 0
+    for name, value in tensors:
+        if size >= PART_BYTES:
+            yield part
+            part, size, full = {}, 0, full + 1
+        part[name] = tensor = _as_tensor(value)
+        size += tensor.shape.num_elements() * tensor.dtype.size
+    files = next(n for n in itertools.count(1) if full + n not in taken)
+    # TensorFlow writes no file without a tensor.
+    spare = range(len(part), files)
+    part |= {f"{INTERNAL_PREFIX}{i}": tf.zeros([], tf.int32) for i in spare}
+    names = list(part)
+    for i in range(files):
+        yield {name: part[name] for name in names[i::files]}
+
+
+def _save_part(tensors: dict[str, tf.Tensor], prefix: Path) -> None:
+    """Writes tensors and lets them go."""
+    import tensorflow as tf
+
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=list(tensors),
+        shape_and_slices=[""] * len(tensors),
+        tensors=list(tensors.values()),
+    )
+    tensors.clear()
+
+
+def write_objects(objects: Mapping[str, Any], prefix: Path, taken: Collection[int]) -> None:
     """Writes an object-based checkpoint.
 
     Args:
         objects: Keyword arguments of `tf.train.Checkpoint`.
         prefix: Of its files.
-        shards: The number of `.data` files.
+        taken: In how many `.data` files it must not be.
 
     Raises:
         OSError: The files can't be written.
     """
     import tensorflow as tf
+
+    shards = next(n for n in itertools.count(1) if n not in taken)
 
     class Dealt(tf.train.experimental.ShardingCallback):
         """Deals the tensors out to the files."""
@@ -107,7 +145,7 @@ def write_objects(objects: Mapping[str, Any], prefix: Path, shards: int) -> None
 
 
 def write_lent_objects(
-    objects: Mapping[str, Any], lent: Sequence[keras.Variable], prefix: Path, shards: int
+    objects: Mapping[str, Any], lent: Sequence[keras.Variable], prefix: Path, taken: Collection[int]
 ) -> None:
     """Writes what `write_objects` would if the model had values, which would take much longer.
 
@@ -115,7 +153,7 @@ def write_lent_objects(
         objects: Keyword arguments of `tf.train.Checkpoint`; all in it is a layer or a variable.
         lent: Those of the variables that have no value but one lent to them.
         prefix: Of its files.
-        shards: The number of `.data` files.
+        taken: In how many `.data` files it must not be.
 
     Raises:
         OSError: The files can't be written.
@@ -128,16 +166,16 @@ def write_lent_objects(
         of_objects, _, _, graph = save_util.serialize_graph_view(graph_view.ObjectGraphView(root))
     tensors = {key: value for of_one in of_objects.values() for key, value in of_one.items()}
     tensors[OBJECT_GRAPH_KEY] = tf.constant(graph.SerializeToString())
-    # Of a variable that has a value there is a `SaveSpec`, which reads the tensor when asked.
+    # A `SaveSpec`, which there is of a variable that has a value, has it as `tensor` too.
     named = ((key, getattr(value, "tensor", value)) for key, value in tensors.items())
-    write_tensors(named, prefix, shards)
+    write_tensors(named, prefix, taken)
 
 
 @contextlib.contextmanager
 def _stood_in(variables: Sequence[keras.Variable]) -> Iterator[None]:
     try:
         for variable in variables:
-            variable._value = _StandIn(variable.name, variable.value)
+            variable._value = _StandIn(variable)
         yield
     finally:
         for variable in variables:
@@ -145,21 +183,31 @@ def _stood_in(variables: Sequence[keras.Variable]) -> Iterator[None]:
 
 
 class _StandIn:
-    """What the writer of object-based checkpoints asks a `tf.Variable` for."""
+    """What the writer of object-based checkpoints asks a `tf.Variable` for.
 
-    def __init__(self, name: str, value: Any) -> None:
-        self._shared_name = name
-        self._value = value
+    Args:
+        variable: What it stands in for, as the variable's value.
+    """
 
-    def _serialize_to_tensors(self) -> dict[str, tf.Tensor]:
-        return {"VARIABLE_VALUE": _as_tensor(self._value)}
+    def __init__(self, variable: keras.Variable) -> None:
+        self._shared_name = variable.name
+        self._variable = variable
+
+    def _serialize_to_tensors(self) -> dict[str, _StandIn]:
+        return {"VARIABLE_VALUE": self}
+
+    @property
+    def tensor(self) -> Any:
+        """What is lent to the variable, once nothing stands in for it."""
+        return self._variable.value
 
 
 def publish_checkpoint(written: Path, path: Path) -> None:
-    """Moves a checkpoint of `free_shards(path)` files to its place, and removes the older one.
+    """Moves a checkpoint to its place, and removes the older one.
 
     Args:
-        written: Its prefix, on the same file system.
+        written: Its prefix, on the same file system. In as many `.data` files nothing is at the
+            place.
         path: The prefix of the place.
     """
     old = _data_files(path)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import keras
@@ -14,7 +15,7 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 from shimzoo import checkpoints
-from shimzoo.checkpoints import scratch
+from shimzoo.checkpoints import scratch, tensorflow_writing
 from shimzoo.checkpoints.opening import open_checkpoint
 
 PATHS = {
@@ -109,6 +110,48 @@ def test_a_checkpoint_of_one_variable_is_replaced_as_well(tmp_path, format):
     checkpoints.save(small, path, format)
     assert only_number_in(small, path) == 5
     assert len(list(tmp_path.glob("*.data-*-of-00003"))) == len(list(tmp_path.iterdir())) - 1 == 3
+
+
+@pytest.mark.parametrize("format", ["tf1", "tf2"])
+def test_a_large_checkpoint_is_written_in_several_files(model, tmp_path, format, monkeypatch):
+    monkeypatch.setattr(tensorflow_writing, "PART_BYTES", 1)
+    path = tmp_path / "model.ckpt"
+    counts = set()
+    for number in range(3):
+        fill(model, number)
+        checkpoints.save(model, path, format)
+        assert only_number_in(model, path) == number
+        counts.add(len(list(tmp_path.glob("*.data-*"))))
+    # Two variables are two files, or three as long as there are two of the older checkpoint's.
+    assert counts == ({2, 3} if format == "tf1" else {1, 2})
+
+
+@pytest.mark.parametrize(("part_bytes", "most"), [(1, 3), (400, 3), (8_000, 22)])
+def test_no_more_than_two_files_of_tensors_are_in_memory(tmp_path, monkeypatch, part_bytes, most):
+    monkeypatch.setattr(tensorflow_writing, "PART_BYTES", part_bytes)
+    alive: list[weakref.ref] = []
+    at_once = []
+
+    def tensors():
+        for number in range(100):
+            value = np.full([200], number, "float32")
+            alive.append(weakref.ref(value))
+            yield f"scope/{number}", value
+            del value
+            at_once.append(sum(reference() is not None for reference in alive))
+
+    tensorflow_writing.write_tensors(tensors(), tmp_path / "model", taken=())
+    assert max(at_once) <= most
+    reader = tf.train.load_checkpoint(str(tmp_path / "model"))
+    for number in range(100):
+        np.testing.assert_array_equal(reader.get_tensor(f"scope/{number}"), [number] * 200)
+
+
+def test_a_part_that_can_not_be_written_is_told(tmp_path):
+    prefix = tmp_path / "absent" / "model"
+    prefix.parent.write_text("no folder")
+    with pytest.raises(OSError, match="absent"):
+        tensorflow_writing.write_tensors([("a", np.ones(3))], prefix, taken=())
 
 
 def test_a_new_checkpoint_counts_beside_an_old_file_of_version_1(model, tmp_path):

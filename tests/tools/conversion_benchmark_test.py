@@ -79,6 +79,11 @@ def test_copying_leaves_no_copy(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
+def test_memory_is_touched_without_a_trace(tmp_path):
+    conversion.touch_memory(tmp_path / "touched", 1000)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_conversion_that_fails_is_one_clear_line(tmp_path):
     with conversion.started(NAME, tmp_path / "absent.keras", tmp_path / "x.keras") as process:
         process.wait_until_ready()

@@ -33,6 +33,10 @@ TITLES = {
 # What they are compared with: copying and hashing the source, and its size.
 COPYING, SIZE = "copy_and_hash", "file"
 _MB = 1e6
+# What TensorFlow writes at once, in bytes.
+_BLOCK = 8 << 20
+# After so many seconds without work the host has what it gets, and gets no more for two seconds.
+_GIVEN_BACK_S = 3
 
 
 class Conversion(Measuring):
@@ -99,6 +103,7 @@ class Conversion(Measuring):
         try:
             with started(self._model, source, target) as process:
                 process.wait_until_ready()
+                touch_memory(folder / "touched", 4 * sum(file.stat().st_size for file in files))
                 copying = copy_and_hash(files, folder / "copy")
                 result = process.ask("convert")
         except ContenderError as error:
@@ -157,6 +162,26 @@ def files_of(checkpoint: Path) -> list[Path]:
         if checkpoint.is_file()
         else sorted(checkpoint.parent.glob(f"{checkpoint.name}.*"))
     )
+
+
+def touch_memory(path: Path, size: int) -> None:
+    """Makes sure that free memory is there when it is asked for, by holding a file in it before.
+
+    Linux in a virtual machine may give free memory back to the host: blocks of 2 MB and more, two
+    seconds after they became free (mm/page_reporting.c). To have them back takes ten times as long
+    as to write to them, and falls on who wants memory in such blocks, as writes of 2 MB and more
+    do, TensorFlow's for instance; copies find enough in smaller ones.
+
+    Args:
+        path: Where the file may be, for a moment.
+        size: Its bytes.
+    """
+    time.sleep(_GIVEN_BACK_S)
+    block = bytes(_BLOCK)
+    with open(path, "wb", buffering=0) as file:
+        for _ in range(-(-size // _BLOCK)):
+            file.write(block)
+    path.unlink()
 
 
 def copy_and_hash(files: Sequence[Path], folder: Path) -> float:
