@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from .checkpoint import TensorSpec
-from .keras_archives import Part
+from .file_parts import FilePart
 
 # What deflate makes of zeros at best.
 _MOST_GROWTH = 1100
@@ -33,47 +33,45 @@ class StoredTensors:
         ValueError: Something in it is not what Keras writes.
     """
 
-    def __init__(self, weights: h5py.File, content: Part) -> None:
+    def __init__(self, weights: h5py.File, content: FilePart) -> None:
         self._weights, self._content = weights, content
-        self._stored = _stored_tensors(weights)
-        self.specs = {place: stored.spec for place, stored in self._stored.items()}
+        self._tensors = _tensors_in(weights)
+        self.specs = {place: tensor.spec for place, tensor in self._tensors.items()}
 
     def read(self, place: str) -> np.ndarray:
-        """Reads a tensor.
+        """Reads a tensor, in this machine's order of bytes.
 
         Raises:
             EOFError: The file ends before it does.
             OSError: HDF5 can't read it.
         """
-        stored = self._stored[place]
-        if stored.offset is not None:
-            value = np.empty(stored.spec.shape, stored.dtype)
-            self._content.read_at(stored.offset, value)
+        tensor = self._tensors[place]
+        if tensor.offset is not None:
+            value = np.empty(tensor.spec.shape, tensor.spec.dtype)
+            self._content.read_at(tensor.offset, value)
             return value
         dataset = h5py.h5d.open(self._weights.id, place.encode())
-        value = np.empty(dataset.shape, dataset.dtype)
+        value = np.empty(dataset.shape, dataset.dtype.newbyteorder("="))
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, value)
         return value.view(_meant(dataset, value.dtype))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Stored:
+class _Tensor:
     """A tensor in a file.
 
     Args:
         spec: Shape and dtype.
-        dtype: The latter as the file has it, with the order of its bytes.
         offset: Where its bytes lie as NumPy has them, one after the other; None if HDF5 has to
             find, to unpack or to convert them.
     """
 
     spec: TensorSpec
-    dtype: np.dtype
     offset: int | None
 
 
-def _stored_tensors(weights: h5py.File) -> dict[str, _Stored]:
-    tensors: dict[str, _Stored] = {}
+def _tensors_in(weights: h5py.File) -> dict[str, _Tensor]:
+    tensors: dict[str, _Tensor] = {}
     seen = set[int]()
     size = weights.id.get_filesize()
 
@@ -90,8 +88,8 @@ def _stored_tensors(weights: h5py.File) -> dict[str, _Stored]:
                 raise ValueError(f"{place} is a link, maybe into another file.")
             child = h5py.h5o.open(group, name)
             if path.endswith("/vars"):
-                if stored := _stored(child, place, size):
-                    tensors[place] = stored
+                if tensor := _tensor_of(child, place, size):
+                    tensors[place] = tensor
             elif isinstance(child, h5py.h5g.GroupID) and name != b"optimizer":
                 visit(child, place)
 
@@ -106,7 +104,7 @@ def _decoded(name: bytes) -> str:
         raise ValueError(f"{name!r} is no name.") from None
 
 
-def _stored(dataset: h5py.h5d.DatasetID, place: str, size: int) -> _Stored | None:
+def _tensor_of(dataset: h5py.h5d.DatasetID, place: str, size: int) -> _Tensor | None:
     """What a tensor is and where; None if it has no elements, which makes it a remark.
 
     Raises:
@@ -120,7 +118,7 @@ def _stored(dataset: h5py.h5d.DatasetID, place: str, size: int) -> _Stored | Non
         return None
     kind = dataset.get_type()
     dtype = kind.dtype
-    # None of what is not in one piece, or not in this file.
+    # None where it has no place, as in chunks, in another file, or beside its description.
     offset = dataset.get_offset()
     is_packed = False
     if offset is None:
@@ -133,9 +131,9 @@ def _stored(dataset: h5py.h5d.DatasetID, place: str, size: int) -> _Stored | Non
             f"{place} would be {dtype.name}{list(space.shape)}, {elements * dtype.itemsize:,} "
             f"bytes, and the file has {size:,}."
         )
-    as_is = dtype.kind in "fiu" and kind.equal(h5py.h5t.py_create(dtype))
     spec = TensorSpec(space.shape, _meant(dataset, dtype).name)
-    return _Stored(spec, dtype, offset if as_is else None)
+    as_is = dtype.kind in "fiu" and dtype.isnative and kind.equal(h5py.h5t.py_create(dtype))
+    return _Tensor(spec, offset if as_is else None)
 
 
 def _meant(dataset: h5py.h5d.DatasetID, dtype: np.dtype) -> np.dtype:

@@ -19,9 +19,10 @@ from keras.src.backend.common import global_state
 from keras.src.saving import saving_lib
 
 from .checkpoint import Checkpoint, TensorSpec, first_line
+from .file_parts import FilePart
 from .fitting import spec_of
 from .hdf5_files import StoredTensors
-from .keras_archives import Part, weights_in
+from .keras_archives import weights_in
 from .locating import KERAS_SUFFIXES
 from .names import tf1_name
 
@@ -34,6 +35,7 @@ _ERRORS = (
     TypeError,
     AttributeError,
     EOFError,
+    OverflowError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -72,9 +74,10 @@ def open_keras_file(path: Path) -> Iterator[Checkpoint]:
         with _damage_named(path):
             if is_archive:
                 content, check = stack.enter_context(weights_in(path))
+                weights = stack.enter_context(h5py.File(content))
             else:
-                content, check = Part(stack.enter_context(open(path, "rb")), 0), None
-            weights = stack.enter_context(h5py.File(content if is_archive else path))
+                weights, check = stack.enter_context(h5py.File(path)), None
+                content = FilePart(weights.id.get_vfd_handle())
             tensors = StoredTensors(weights, content)
             config = _config_in(path) if is_archive else {}
         opened = Checkpoint(path, _format_of(path), tensors.specs, _unreadable, config=config)

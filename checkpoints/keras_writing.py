@@ -61,11 +61,12 @@ class _Store(saving_lib.H5IOStore):
     def __init__(self, file: h5py.File) -> None:
         self.h5_file, self.mode = file, "w"
         self._properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        self._properties.set_obj_track_times(False)  # Which would make equal files differ.
+        self._properties.set_obj_track_times(False)  # Times would make equal files differ.
 
     def __setitem__(self, key: str, value: Any) -> None:
         lent = value.value if isinstance(value, keras.Variable) else None
-        if not isinstance(lent, np.ndarray) or lent.dtype.kind not in "fiu":
+        is_plain = isinstance(lent, np.ndarray) and lent.dtype.kind in "fiu"
+        if not is_plain or "/" in key or not key.isascii():
             super().__setitem__(key, value)
             return
         if not self._h5_entry_initialized:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,14 +178,17 @@ def check_target(path: Path, format: str) -> None:
 def _tensors_of(
     model: keras.Layer | tf.Module, state: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[str, Any]]:
-    """All that a format by TF1 name holds."""
-    return itertools.chain(_values_of(model), state.items())
+    """All that a format by TF1 name holds, each once: what the state has is not the model's."""
+    return itertools.chain(_values_of(model, without=state), state.items())
 
 
-def _values_of(model: keras.Layer | tf.Module) -> Iterator[tuple[str, Any]]:
+def _values_of(
+    model: keras.Layer | tf.Module, without: Collection[str] = ()
+) -> Iterator[tuple[str, Any]]:
     """A model's variables by TF1 name, each as the backend has it, one at a time."""
     for name, variable in by_tf1_name(variables_of(model)).items():
-        yield name, _inner(variable)
+        if name not in without:
+            yield name, _inner(variable)
 
 
 def _inner(variable: AnyVariable) -> Any:

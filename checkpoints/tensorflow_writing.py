@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ def write_tensors(tensors: Iterable[tuple[str, Any]], prefix: Path, taken: Colle
 
     Args:
         tensors: Name and value of each tensor, as a variable, tensor or array. They are asked for
-            one after the other, and those of two files at most are in memory.
+            one after the other; those of two files, and one more, are in memory at most.
         prefix: Of its files.
         taken: In how many `.data` files it must not be.
 
@@ -50,22 +51,56 @@ def write_tensors(tensors: Iterable[tuple[str, Any]], prefix: Path, taken: Colle
     import tensorflow as tf
 
     parts: list[Path] = []
-    try:
-        with futures.ThreadPoolExecutor(1) as pool:
-            written: futures.Future[None] | None = None
-            for part in _in_parts(tensors, taken):
-                if written is not None:
-                    written.result()
-                parts.append(prefix.with_name(f"part{len(parts)}"))
-                written = pool.submit(_save_part, part, parts[-1])
-            if written is not None:
-                written.result()
+    with _one_by_one() as begin:
+        for part in _in_parts(tensors, taken):
+            parts.append(prefix.with_name(f"{prefix.name}.part{len(parts)}"))
+            begin(functools.partial(_save_part, part, parts[-1]))
+    with _told_as_os_error():
         # Which renames the data files and writes an index of them all.
         tf.raw_ops.MergeV2Checkpoints(
             checkpoint_prefixes=[str(part) for part in parts],
             destination_prefix=str(prefix),
             delete_old_dirs=False,
         )
+
+
+@contextlib.contextmanager
+def _one_by_one() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Calls functions in a thread, each when the one before has ended; at the end all have.
+
+    Yields:
+        What gets the next function; it raises what the one before did.
+    """
+    called: futures.Future[None] | None = None
+
+    def begin(function: Callable[[], None]) -> None:
+        nonlocal called
+        if called is not None:
+            called.result()
+        try:
+            called = pool.submit(function)
+        except RuntimeError:  # Python ends, and begins no thread any more.
+            called = None
+            function()
+
+    with futures.ThreadPoolExecutor(1) as pool:
+        try:
+            yield begin
+            if called is not None:
+                called.result()
+        finally:
+            # Nothing may write any more when a folder is removed, whatever comes meanwhile.
+            while called is not None and not called.done():
+                with contextlib.suppress(KeyboardInterrupt):
+                    futures.wait([called])
+
+
+@contextlib.contextmanager
+def _told_as_os_error() -> Iterator[None]:
+    import tensorflow as tf
+
+    try:
+        yield
     except tf.errors.OpError as error:
         raise OSError(error.message) from error
 
@@ -97,12 +132,13 @@ def _save_part(tensors: dict[str, tf.Tensor], prefix: Path) -> None:
     """Writes tensors and lets them go."""
     import tensorflow as tf
 
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=list(tensors),
-        shape_and_slices=[""] * len(tensors),
-        tensors=list(tensors.values()),
-    )
+    with _told_as_os_error():
+        tf.raw_ops.SaveV2(
+            prefix=str(prefix),
+            tensor_names=list(tensors),
+            shape_and_slices=[""] * len(tensors),
+            tensors=list(tensors.values()),
+        )
     tensors.clear()
 
 
@@ -138,10 +174,8 @@ def write_objects(objects: Mapping[str, Any], prefix: Path, taken: Collection[in
     spare = {str(i): tf.Variable(0) for i in range(2, shards)}
     more = {INTERNAL_PREFIX.rstrip("/"): spare} if spare else {}
     options = tf.train.CheckpointOptions(experimental_sharding_callback=Dealt())
-    try:
+    with _told_as_os_error():
         tf.train.Checkpoint(**objects, **more).write(str(prefix), options)
-    except tf.errors.OpError as error:
-        raise OSError(error.message) from error
 
 
 def write_lent_objects(
@@ -235,6 +269,7 @@ def _as_tensor(value: Any) -> tf.Tensor:
     if tf.is_tensor(value):
         return tf.convert_to_tensor(value)
     array = value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value)
-    if array.dtype.kind in "fiu" and array.flags.writeable and array.flags.c_contiguous:
+    is_plain = array.dtype.kind in "fiu" and array.dtype.isnative and array.dtype.isbuiltin == 1
+    if is_plain and array.flags.writeable and array.flags.c_contiguous:
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
     return tf.convert_to_tensor(array)  # What DLPack has no notion of, texts for instance.

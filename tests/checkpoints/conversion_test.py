@@ -20,7 +20,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shimzoo import checkpoints, models
-from shimzoo.checkpoints import candidates, conversion, saving, skeletons
+from shimzoo.checkpoints import candidates, conversion, saving, skeletons, tensorflow_writing
 from shimzoo.tests.checkpoints import formula_checkpoint
 from shimzoo.tests.data import goldens
 from shimzoo.tests.models import ladder_plan
@@ -377,8 +377,12 @@ def test_collecting_garbage_goes_on_after_making_a_model():
     assert gc.isenabled()
 
 
+@pytest.mark.parametrize("part_bytes", [100_000, tensorflow_writing.PART_BYTES])
 @pytest.mark.parametrize("stage", models.STAGES)
-def test_objects_with_lent_values_are_written_as_those_with_values(tmp_path, stage):
+def test_objects_with_lent_values_are_written_as_those_with_values(
+    tmp_path, monkeypatch, stage, part_bytes
+):
+    monkeypatch.setattr(tensorflow_writing, "PART_BYTES", part_bytes)
     model, made = filled(NAME, stage, seed=1), skeletons.make(NAME, stage)
     for variable, lent in zip(model.weights, made.model.weights, strict=True):
         skeletons.lend(lent, variable.numpy)

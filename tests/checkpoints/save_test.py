@@ -5,8 +5,10 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 import weakref
+from concurrent import futures
 from pathlib import Path
 
 import keras
@@ -15,7 +17,7 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 from shimzoo import checkpoints
-from shimzoo.checkpoints import scratch, tensorflow_writing
+from shimzoo.checkpoints import saving, scratch, tensorflow_writing
 from shimzoo.checkpoints.opening import open_checkpoint
 
 PATHS = {
@@ -112,22 +114,25 @@ def test_a_checkpoint_of_one_variable_is_replaced_as_well(tmp_path, format):
     assert len(list(tmp_path.glob("*.data-*-of-00003"))) == len(list(tmp_path.iterdir())) - 1 == 3
 
 
-@pytest.mark.parametrize("format", ["tf1", "tf2"])
-def test_a_large_checkpoint_is_written_in_several_files(model, tmp_path, format, monkeypatch):
+def test_a_large_checkpoint_is_written_in_several_files(model, tmp_path, monkeypatch):
     monkeypatch.setattr(tensorflow_writing, "PART_BYTES", 1)
-    path = tmp_path / "model.ckpt"
-    counts = set()
-    for number in range(3):
-        fill(model, number)
-        checkpoints.save(model, path, format)
-        assert only_number_in(model, path) == number
-        counts.add(len(list(tmp_path.glob("*.data-*"))))
+    counts = []
+    # The first files are never named as the checkpoint itself.
+    for path in (tmp_path / "part0", tmp_path / "part0.part1", tmp_path / "part1"):
+        for number in range(3):
+            fill(model, number)
+            checkpoints.save(model, path)
+            assert only_number_in(model, path) == number
+            counts.append(len(list(tmp_path.glob(f"{path.name}.data-*"))))
     # Two variables are two files, or three as long as there are two of the older checkpoint's.
-    assert counts == ({2, 3} if format == "tf1" else {1, 2})
+    assert counts == 3 * [2, 3, 2]
+    assert len(list(tmp_path.iterdir())) == 3 * 3
 
 
-@pytest.mark.parametrize(("part_bytes", "most"), [(1, 3), (400, 3), (8_000, 22)])
-def test_no_more_than_two_files_of_tensors_are_in_memory(tmp_path, monkeypatch, part_bytes, most):
+@pytest.mark.parametrize(("part_bytes", "most"), [(1, 3), (400, 3), (8_000, 21)])
+def test_no_more_than_two_files_of_tensors_and_one_are_in_memory(
+    tmp_path, monkeypatch, part_bytes, most
+):
     monkeypatch.setattr(tensorflow_writing, "PART_BYTES", part_bytes)
     alive: list[weakref.ref] = []
     at_once = []
@@ -145,6 +150,73 @@ def test_no_more_than_two_files_of_tensors_are_in_memory(tmp_path, monkeypatch, 
     reader = tf.train.load_checkpoint(str(tmp_path / "model"))
     for number in range(100):
         np.testing.assert_array_equal(reader.get_tensor(f"scope/{number}"), [number] * 200)
+
+
+@pytest.mark.parametrize("part_bytes", [1, 1000])
+@pytest.mark.parametrize("format", ["tf1", "safetensors"])
+def test_state_of_a_variables_name_takes_its_place(
+    model, tmp_path, monkeypatch, format, part_bytes
+):
+    monkeypatch.setattr(tensorflow_writing, "PART_BYTES", part_bytes)
+    fill(model, 1)
+    path = tmp_path / PATHS[format]
+    state = {"Dense/biases": np.full(SHAPE[1], 2, "float32")}
+    saving.write(model, path, format, state)
+    with open_checkpoint(path) as opened:
+        assert set(opened.specs) == {"Dense/weights", "Dense/biases"}
+        np.testing.assert_array_equal(opened.read("Dense/biases"), state["Dense/biases"])
+        np.testing.assert_array_equal(opened.read("Dense/weights"), np.ones(SHAPE))
+
+
+@pytest.mark.parametrize("error", [ValueError("damaged"), KeyboardInterrupt()])
+def test_what_is_damaged_after_a_part_was_written_leaves_the_old_checkpoint(
+    model, tmp_path, monkeypatch, error
+):
+    path = tmp_path / "model.ckpt"
+    fill(model, 1)
+    checkpoints.save(model, path)
+    files = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    monkeypatch.setattr(tensorflow_writing, "PART_BYTES", 1)
+
+    def values(*_, **__):
+        yield "a", np.ones(1000)
+        yield "b", np.ones(1000)
+        raise error
+
+    monkeypatch.setattr(saving, "_tensors_of", values)
+    with pytest.raises(type(error)):
+        checkpoints.save(model, path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == files
+
+
+def test_an_impatient_ctrl_c_leaves_nothing(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(tensorflow_writing, "PART_BYTES", 1)
+    save_part = tensorflow_writing._save_part
+
+    def slowly(*arguments):
+        time.sleep(0.5)
+        save_part(*arguments)
+
+    monkeypatch.setattr(tensorflow_writing, "_save_part", slowly)
+    for delay_s in (0.2, 0.3):
+        timer = threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(model, tmp_path / "model.ckpt")
+    timer.join()
+    time.sleep(0.5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_is_written_while_python_ends(model, tmp_path, monkeypatch):
+    def too_late(*_):
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(tensorflow_writing, "PART_BYTES", 1)
+    monkeypatch.setattr(futures.ThreadPoolExecutor, "submit", too_late)
+    fill(model, 3)
+    checkpoints.save(model, tmp_path / "model.ckpt")
+    assert only_number_in(model, tmp_path / "model.ckpt") == 3
 
 
 def test_a_part_that_can_not_be_written_is_told(tmp_path):

@@ -1,7 +1,12 @@
 """The benchmark `conversion`: what it measures, and how it tells. No test asserts a time."""
 
 import contextlib
+import errno
 import itertools
+import os
+import resource
+import signal
+from pathlib import Path
 
 import pytest
 from shimzoo import cli
@@ -79,9 +84,50 @@ def test_copying_leaves_no_copy(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
-def test_memory_is_touched_without_a_trace(tmp_path):
-    conversion.touch_memory(tmp_path / "touched", 1000)
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(conversion, "_GIVEN_BACK_S", 0)
+
+
+@pytest.mark.parametrize("size", [0, 1000, 20 << 20])
+def test_memory_is_held_and_let_go(tmp_path, monkeypatch, size):
+    sizes = []
+    unlink = Path.unlink
+
+    def noting(path, **options):
+        sizes.append(path.stat().st_size)
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", noting)
+    conversion.touch_memory(tmp_path / "touched", size)
+    assert sizes == [size]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_that_can_not_be_held_is_let_go(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        with pytest.raises(OSError, match="File too large"):
+            conversion.touch_memory(tmp_path / "touched", 20 << 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_a_note_and_the_others_go_on(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(conversion, "copy_and_hash", full)
+    made = conversion.Conversion(NAME)
+    source = tmp_path / "model.keras"
+    source.touch()
+    made._convert("keras to h5", source, tmp_path)
+    (row,) = made.rows()
+    assert (row.contender, row.note) == ("keras to h5", "[Errno 28] No space left on device")
 
 
 def test_a_conversion_that_fails_is_one_clear_line(tmp_path):

@@ -35,8 +35,11 @@ COPYING, SIZE = "copy_and_hash", "file"
 _MB = 1e6
 # What TensorFlow writes at once, in bytes.
 _BLOCK = 8 << 20
-# After so many seconds without work the host has what it gets, and gets no more for two seconds.
+# After so many seconds without work the host has what it gets, and gets more two seconds after
+# something became free again.
 _GIVEN_BACK_S = 3
+# How often the source's size is held in memory: for the target, the tensors, and what lies between.
+_TOUCHED = 4
 
 
 class Conversion(Measuring):
@@ -100,18 +103,21 @@ class Conversion(Measuring):
     def _convert(self, name: str, source: Path, folder: Path) -> None:
         target = folder / "target" / FILES[self._pairs[name][1]]
         files = files_of(source)
+        size = sum(file.stat().st_size for file in files)
         try:
             with started(self._model, source, target) as process:
                 process.wait_until_ready()
-                touch_memory(folder / "touched", 4 * sum(file.stat().st_size for file in files))
+                touch_memory(folder / "touched", _TOUCHED * size)
                 copying = copy_and_hash(files, folder / "copy")
                 result = process.ask("convert")
         except ContenderError as error:
             self._failures[name] = error.reason
             return
+        except OSError as error:  # No space for the copy, for instance.
+            self._failures[name] = str(error)
+            return
         finally:
             shutil.rmtree(target.parent, ignore_errors=True)
-        size = sum(file.stat().st_size for file in files)
         self._results[name].append(result | {"copying": copying, "size": size})
 
     def rows(self) -> list[Row]:
@@ -131,7 +137,8 @@ class Conversion(Measuring):
     def notes(self) -> list[str]:
         """As in the base class."""
         return [
-            f"checkpoints of {self._model}; {COPYING}: copying and hashing the source just before; "
+            f"checkpoints of {self._model}; {COPYING}: copying and hashing the source just before, "
+            f"both after memory was held that the host of a virtual machine may have taken back; "
             f"{SIZE}: the source's size"
         ]
 
@@ -177,11 +184,13 @@ def touch_memory(path: Path, size: int) -> None:
         size: Its bytes.
     """
     time.sleep(_GIVEN_BACK_S)
-    block = bytes(_BLOCK)
-    with open(path, "wb", buffering=0) as file:
-        for _ in range(-(-size // _BLOCK)):
-            file.write(block)
-    path.unlink()
+    blocks, rest = divmod(size, _BLOCK)
+    try:
+        with open(path, "wb", buffering=0) as file:
+            for count in (*[_BLOCK] * blocks, rest):
+                file.write(bytes(count))
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def copy_and_hash(files: Sequence[Path], folder: Path) -> float:
