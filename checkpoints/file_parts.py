@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,17 @@ class FilePart(io.RawIOBase):
         self._file, self._start = descriptor, start
         self._size = None if size is None else max(0, min(size, self._left()))
         self._position = 0
+        self._failure: OSError | None = None
+
+    @contextlib.contextmanager
+    def failing_as_it_did(self) -> Iterator[None]:
+        """Raises what kept the part from being written, where HDF5 makes something else of it."""
+        try:
+            yield
+        except Exception as error:
+            if self._failure is None or self._failure is error:
+                raise
+            raise self._failure from error
 
     @property
     def size(self) -> int:
@@ -106,7 +119,11 @@ class FilePart(io.RawIOBase):
         """Writes all of a buffer."""
         left = memoryview(content).cast("B")
         while left:
-            count = os.pwrite(self._file, left[:AT_ONCE], self._start + self._position)
+            try:
+                count = os.pwrite(self._file, left[:AT_ONCE], self._start + self._position)
+            except OSError as error:
+                self._failure = self._failure or error
+                raise
             self._position += count
             left = left[count:]
         return len(content)

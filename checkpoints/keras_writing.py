@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras.src.saving import saving_lib
 
+from .file_parts import FilePart
 from .keras_archives import weights_into
 from .keras_files import remember_what_keras_skips
 
@@ -26,8 +27,10 @@ def write_weights(model: keras.Model, path: Path) -> None:
         OSError: It can't be written.
     """
     remember_what_keras_skips()
-    with h5py.File(path, "w") as file:
-        saving_lib._save_state(model, _Store(file), None, "", visited_saveables=set())
+    with open(path, "wb+") as raw:
+        content = FilePart(raw.fileno())
+        with content.failing_as_it_did(), h5py.File(content, "w") as file:
+            saving_lib._save_state(model, _Store(file), None, "", visited_saveables=set())
 
 
 def write_model(model: keras.Model, path: Path) -> None:
@@ -46,7 +49,11 @@ def write_model(model: keras.Model, path: Path) -> None:
         archive.writestr("metadata.json", metadata)
         archive.writestr("config.json", config)
         assets = saving_lib.DiskIOStore("assets", archive=archive, mode="w")
-        with weights_into(archive) as content, h5py.File(content, "w") as file:
+        with (
+            weights_into(archive) as content,
+            content.failing_as_it_did(),
+            h5py.File(content, "w") as file,
+        ):
             saving_lib._save_state(model, _Store(file), assets, "", visited_saveables=set())
         assets.close()
 

@@ -5,6 +5,8 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
+
 from .archives import unpacked
 from .checkpoint import Checkpoint
 from .graph_files import open_graph
@@ -45,5 +47,11 @@ def _open_file(path: Path) -> Iterator[Checkpoint]:
             yield checkpoint
     elif path.name.endswith(GRAPH_SUFFIX):
         yield open_graph(path)
+    elif path.is_file() and h5py.is_hdf5(path):
+        raise ValueError(
+            f"{path} is an HDF5 file whose name does not end in .weights.h5: rename it if "
+            "save_weights of Keras 3 wrote it; load an older one with the Keras that wrote it, and "
+            "save it as .weights.h5 or .keras with Keras 3."
+        )
     else:
         yield open_tensorflow_checkpoint(path)

@@ -102,7 +102,9 @@ def _told_as_os_error() -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        raise OSError(error.message) from error
+        # `{{function_node ...}} PATH; REASON [Op:NAME]`, where the path is one that nobody knows.
+        reason = re.sub(r" \[Op:\w+\]$", "", error.message).rpartition("; ")[2]
+        raise OSError(reason) from error
 
 
 def _in_parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from typing import Annotated
 
@@ -116,6 +117,8 @@ def convert(
     renamed = parse_pairs("--rename", rename)
     if report is not None and report.is_dir():
         raise typer.BadParameter(f"--report {report} is a directory: name a file in it")
+    # Errors only: it warns of what it can't write, which is said better below.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from ..training import startup
 
     startup.import_tensorflow()

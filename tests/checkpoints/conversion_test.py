@@ -299,6 +299,24 @@ def test_what_is_there_is_replaced_when_told_so(prefix, tmp_path, format):
     assert len(checkpoints.restore(model, target).restored) == 137
 
 
+@pytest.mark.parametrize("format", checkpoints.FORMATS)
+def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(prefix, tmp_path, format):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Amid the tensors, and amid what HDF5 writes when it is closed.
+    for most in (500_000, 10_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+        try:
+            with pytest.raises(OSError, match=r"could not be written: .*File too large") as told:
+                checkpoints.convert(
+                    prefix, path_in(tmp_path, "full", format), model=NAME, format=format
+                )
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert "\n" not in str(told.value)
+        assert ".writing" not in str(told.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_checkpoint_takes_the_place_of_its_own_source(prefix, tmp_path):
     path = tmp_path / "model.safetensors"
     checkpoints.convert(prefix, path, model=NAME)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -383,6 +384,12 @@ def test_a_damaged_index(zoo, copy, where):
     content = index.read_bytes()
     index.write_bytes(content[: int(len(content) * where)])
     assert_refused(zoo["native"], copy, ValueError, "is not a checkpoint, or a damaged one")
+
+
+def test_an_hdf5_file_of_another_ending(zoo, tmp_path):
+    with h5py.File(tmp_path / "model.h5", "w") as file:
+        file["layers/dense/vars/0"] = np.ones(3)
+    assert_refused(zoo["native"], tmp_path / "model.h5", ValueError, "does not end in .weights.h5")
 
 
 def test_a_missing_data_file(zoo, copy):

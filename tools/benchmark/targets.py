@@ -102,7 +102,7 @@ def _at_most(limit: float) -> Bound:
 
 _RESNET_64 = {"model": "resnet_v1_50", "image_size": 64, "batch_size": 2}
 _SHIM = "shim-overhead --rounds 50"
-_CONVERSION = "conversion --rounds 5"
+_CONVERSION = "conversion --rounds 7"
 
 
 def _shim(what: str, measure: str, against: str, limit: float) -> Target:
