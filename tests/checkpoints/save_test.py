@@ -222,7 +222,7 @@ def test_a_checkpoint_is_written_while_python_ends(model, tmp_path, monkeypatch)
 def test_a_part_that_can_not_be_written_is_told(tmp_path):
     prefix = tmp_path / "absent" / "model"
     prefix.parent.write_text("no folder")
-    with pytest.raises(OSError, match="^Not a directory$"):
+    with pytest.raises(OSError, match=r"^Not a directory$"):
         tensorflow_writing.write_tensors([("a", np.ones(3))], prefix, taken=())
 
 
