@@ -121,13 +121,18 @@ def _in_parts(
             part, size, full = {}, 0, full + 1
         part[name] = tensor = _as_tensor(value)
         size += tensor.shape.num_elements() * tensor.dtype.size
-    files = next(n for n in itertools.count(1) if full + n not in taken)
+    files = _files_to_add(full, taken)
     # TensorFlow writes no file without a tensor.
     spare = range(len(part), files)
     part |= {f"{INTERNAL_PREFIX}{i}": tf.zeros([], tf.int32) for i in spare}
     names = list(part)
     for i in range(files):
         yield {name: part[name] for name in names[i::files]}
+
+
+def _files_to_add(count: int, taken: Collection[int]) -> int:
+    """The least number of files, of one at least, with which `count` becomes one that is free."""
+    return next(n for n in itertools.count(1) if count + n not in taken)
 
 
 def _save_part(tensors: dict[str, tf.Tensor], prefix: Path) -> None:
@@ -157,7 +162,7 @@ def write_objects(objects: Mapping[str, Any], prefix: Path, taken: Collection[in
     """
     import tensorflow as tf
 
-    shards = next(n for n in itertools.count(1) if n not in taken)
+    shards = _files_to_add(0, taken)
 
     class Dealt(tf.train.experimental.ShardingCallback):
         """Deals the tensors out to the files."""
